@@ -1,0 +1,1 @@
+//! The audit ledger: canonical bytes and entry hashes.

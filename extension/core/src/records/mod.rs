@@ -1,0 +1,1 @@
+//! Records: does a JSON body fit the schema of its collection, and what values does it write?

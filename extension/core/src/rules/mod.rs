@@ -1,0 +1,1 @@
+//! Rules and filters: one grammar, checked against a schema, emitted as SQL.

@@ -1,0 +1,1 @@
+//! Collection definitions: parsing, validation, and the difference between two of them.

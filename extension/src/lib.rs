@@ -1,0 +1,2 @@
+//! The SnackBase extension.
+::pgrx::pg_module_magic!(name, version);

@@ -1,0 +1,1 @@
+//! The SnackBase gateway.

@@ -1,0 +1,2 @@
+//! The SnackBase gateway binary.
+fn main() {}
