@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Run the in-database tests (pgrx-tests/) in a throw-away server.
+# Usage: tools/db.sh [NAME]   (only tests whose name contains NAME)
+# shellcheck source=shell.sh
+. "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
+# shellcheck source=postgres.sh
+. "$ROOT/tools/postgres.sh"
+pg_choose
+
+cd "$ROOT/extension"
+# Compile with the developer's own pgrx configuration: what follows only redirects where tests run.
+cargo test --no-run --no-default-features --features "pg$PG pg_test" >&2
+
+home="$(mktemp -d "${TMPDIR:-/tmp}/snackbase-XXXXXX")"
+chmod 755 "$home"
+# The framework leaves a copy of every installation it makes below the target directory.
+trap 'rm -rf "$home" "$TARGET_DIR/debug/snackbase-pg$PG"' EXIT
+trap 'exit 130' INT TERM
+bin="$(server_link "$home/server")"
+mkdir "$home/pgrx" "$home/pgdata"
+printf '[configs]\npg%s = "%s/pg_config"\n' "$PG" "$bin" >"$home/pgrx/config.toml"
+
+arguments=("pg$PG" --no-default-features --pgdata "$home/pgdata")
+if [ "$(id -u)" -eq 0 ]; then
+    chown "$OWNER" "$home/pgdata"
+    require_reachable "$home/pgdata"
+    arguments+=(--runas "$OWNER")
+fi
+PGRX_HOME="$home/pgrx" cargo pgrx test "${arguments[@]}" "$@"

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Run a command against a throw-away cluster that holds the extension, and clean up after it.
+# Usage: tools/with-cluster.sh [--release] COMMAND…
+#
+# The command finds in its environment:
+#   PGHOST PGPORT PGUSER PGDATABASE   the cluster's socket directory, port, superuser and maintenance database
+#   SNACKBASE_TEST_GATEWAY            the gateway program
+#   SNACKBASE_TEST_GATEWAY_PASSWORD   password of the login role snackbase_gateway (TCP, 127.0.0.1, PGPORT)
+#   SNACKBASE_TEST_TEMPLATE           a database with only the extension in it, to copy
+#   SNACKBASE_TEST_SPARE_HOST, _PORT  a second, empty cluster with the extension's files (for restores)
+# and psql, pg_dump, pg_restore, pgbench of the same version in PATH.
+# shellcheck source=shell.sh
+. "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
+# shellcheck source=postgres.sh
+. "$ROOT/tools/postgres.sh"
+
+profile=dev
+if [ "${1:-}" = --release ]; then profile=release; shift; fi
+[ $# -gt 0 ] || die "usage: tools/with-cluster.sh [--release] COMMAND…"
+pg_choose
+
+say "Building gateway and extension ($profile, PostgreSQL $PG)"
+gateway_build "$profile"
+home="$(mktemp -d "${TMPDIR:-/tmp}/snackbase-XXXXXX")"
+chmod 755 "$home"
+bin="$(server_link "$home/server")"
+stop() {
+    local cluster
+    for cluster in main spare; do
+        if cluster_running "$bin" "$home/$cluster"; then cluster_stop "$bin" "$home/$cluster" || true; fi
+    done
+    rm -rf "$home"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+extension_package "$home/server" "$profile"
+
+# A crash of the machine may cost these clusters their data; tests do not wait for disks. Benchmarks do.
+settings="fsync = off"
+if [ "$profile" = release ]; then settings="shared_buffers = 1GB"; fi
+for cluster in main spare; do
+    cluster_create "$bin" "$home/$cluster" "$(free_port)" "$settings"
+    cluster_start "$bin" "$home/$cluster"
+done
+
+export PATH="$bin:$PATH"
+export PGHOST="$home/main/socket" PGUSER=postgres PGDATABASE=postgres
+PGPORT="$(sed -n 's/^port = //p' "$home/main/data/postgresql.conf")"
+SNACKBASE_TEST_SPARE_PORT="$(sed -n 's/^port = //p' "$home/spare/data/postgresql.conf")"
+SNACKBASE_TEST_GATEWAY_PASSWORD="$(random_secret)"
+export PGPORT SNACKBASE_TEST_SPARE_PORT SNACKBASE_TEST_GATEWAY_PASSWORD
+export SNACKBASE_TEST_GATEWAY="$GATEWAY"
+export SNACKBASE_TEST_SPARE_HOST="$home/spare/socket" SNACKBASE_TEST_TEMPLATE=snackbase_template
+
+psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 <<SQL
+create database $SNACKBASE_TEST_TEMPLATE;
+\connect $SNACKBASE_TEST_TEMPLATE
+create extension snackbase;
+alter role snackbase_gateway login password '$SNACKBASE_TEST_GATEWAY_PASSWORD';
+SQL
+
+"$@"
