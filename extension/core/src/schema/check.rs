@@ -1,0 +1,148 @@
+//! Checks of properties that belong to some field types only: references, computed and encrypted fields.
+
+use serde_json::{Map, Value as Json};
+
+use super::read::Reader;
+use super::{Field, FieldType, OnDelete};
+
+/// Properties that promise something about the clear text of a field, which an encrypted one cannot keep.
+const QUERY_OPTIONS: [&str; 7] = [
+    "indexed",
+    "index",
+    "sortable",
+    "searchable",
+    "search",
+    "aggregatable",
+    "groupable",
+];
+
+impl Reader {
+    /// `collection` and `on_delete`.
+    pub(super) fn reference(&mut self, field: &mut Field, on_delete: Option<&str>, prefix: &str) {
+        let path = format!("{prefix}on_delete");
+        let action = on_delete.and_then(OnDelete::from_name);
+        match field.field_type {
+            FieldType::Reference => {
+                if field
+                    .collection
+                    .as_deref()
+                    .is_none_or(|name| name.trim().is_empty())
+                {
+                    let message = "A reference needs the name of its target collection";
+                    self.semantic(
+                        format!("{prefix}collection"),
+                        "reference_collection_required",
+                        message,
+                    );
+                }
+                if on_delete.is_none_or(|name| name.trim().is_empty()) {
+                    let message = "A reference needs on_delete: cascade, set_null or restrict";
+                    self.semantic(&path, "reference_on_delete_required", message);
+                } else if action.is_none() {
+                    let message = "on_delete must be cascade, set_null or restrict";
+                    self.semantic(&path, "reference_on_delete_invalid", message);
+                }
+            }
+            FieldType::User => {
+                field.collection = None;
+                if action == Some(OnDelete::Cascade) {
+                    let message = "A user field cannot cascade: on_delete must be set_null or restrict";
+                    self.semantic(&path, "user_on_delete_cascade_forbidden", message);
+                } else if on_delete.is_some() && action.is_none() {
+                    self.semantic(
+                        &path,
+                        "user_on_delete_invalid",
+                        "on_delete must be set_null or restrict",
+                    );
+                }
+            }
+            _ => {
+                field.collection = None;
+                return;
+            }
+        }
+        field.on_delete = action;
+        if field.required && action == Some(OnDelete::SetNull) {
+            let message = "A required field cannot be set to null: use restrict, or make it optional";
+            self.semantic(path, "set_null_on_required", message);
+        }
+    }
+
+    /// `expression` and `return_type`, and what a computed field may not have.
+    pub(super) fn computed(&mut self, field: &mut Field, return_type: Option<&str>, prefix: &str) {
+        if field.field_type != FieldType::Computed {
+            field.expression = None;
+            return;
+        }
+        if field
+            .expression
+            .as_deref()
+            .is_none_or(|expression| expression.trim().is_empty())
+        {
+            let message = "A computed field needs an expression";
+            self.semantic(
+                format!("{prefix}expression"),
+                "computed_field_expression_required",
+                message,
+            );
+        }
+        let path = format!("{prefix}return_type");
+        match return_type.filter(|name| !name.trim().is_empty()) {
+            None => {
+                let message = "A computed field needs a return type";
+                self.semantic(path, "computed_field_return_type_required", message);
+            }
+            Some(name) => {
+                field.return_type = FieldType::from_name(name).filter(|t| t.is_return_type());
+                if field.return_type.is_none() {
+                    let message = "Return type must be one of: text, number, boolean, datetime";
+                    self.semantic(path, "computed_field_return_type_invalid", message);
+                }
+            }
+        }
+        for (present, key, code) in [
+            (field.required, "required", "computed_field_no_required"),
+            (field.default.is_some(), "default", "computed_field_no_default"),
+            (field.unique, "unique", "computed_field_no_unique"),
+        ] {
+            if present {
+                self.semantic(
+                    format!("{prefix}{key}"),
+                    code,
+                    format!("A computed field cannot have {key}"),
+                );
+            }
+        }
+    }
+
+    /// What an encrypted field may not be.
+    pub(super) fn encrypted(&mut self, field: &Field, object: &Map<String, Json>, prefix: &str) {
+        if !field.encrypted {
+            return;
+        }
+        if !matches!(field.field_type, FieldType::Text | FieldType::Json) {
+            let message = "Only text and json fields can be encrypted";
+            self.semantic(format!("{prefix}encrypted"), "encrypted_type_invalid", message);
+        }
+        if field.unique {
+            let message = "An encrypted field cannot be unique";
+            self.semantic(format!("{prefix}unique"), "encrypted_no_unique", message);
+        }
+        let set = |value: Option<&Json>| value.and_then(Json::as_bool) == Some(true);
+        for key in QUERY_OPTIONS {
+            let place = if set(object.get(key)) {
+                key.to_owned()
+            } else if set(field.options.as_ref().and_then(|options| options.get(key))) {
+                format!("options.{key}")
+            } else {
+                continue;
+            };
+            let message = format!("An encrypted field cannot have {key}");
+            self.semantic(
+                format!("{prefix}{place}"),
+                "encrypted_query_option_forbidden",
+                message,
+            );
+        }
+    }
+}
