@@ -1,1 +1,225 @@
 //! Rules and filters: one grammar, checked against a schema, emitted as SQL.
+//!
+//! A *rule* belongs to an operation of a collection and becomes policies; a *filter* belongs to one request and becomes
+//! a condition with bound values; a *computed* expression defines a field that is calculated when it is read.
+//!
+//! ```text
+//! input      = [ expr ] EOF ;
+//! expr       = and_e , { "||" , and_e } ;
+//! and_e      = not_e , { "&&" , not_e } ;
+//! not_e      = "!" , not_e | cmp_e ;
+//! cmp_e      = add_e , [ cmp_op , add_e | in_tail | is_tail ] ;
+//! cmp_op     = "=" | "!=" | "<" | ">" | "<=" | ">=" | "~" ;
+//! in_tail    = IN , "(" , add_e , { "," , add_e } , ")" ;
+//! is_tail    = IS , [ NOT ] , NULL ;
+//! add_e      = mul_e , { ( "+" | "-" ) , mul_e } ;
+//! mul_e      = atom , { ( "*" | "/" | "%" ) , atom } ;
+//! atom       = NUMBER | STRING | TRUE | FALSE | NULL | "-" , atom | "(" , expr , ")" | call | NAME ;
+//! call       = NAME , "(" , [ expr , { "," , expr } ] , ")" ;
+//! NAME       = ( letter | "_" | "@" ) , { letter | digit | "_" | "." | "@" } ;
+//! NUMBER     = digit , { digit } , [ "." , { digit } ] , [ ( "e" | "E" ) , [ "+" | "-" ] , digit , { digit } ] ;
+//! STRING     = "'" , { char | escape } , "'" | '"' , { char | escape } , '"' ;
+//! escape     = "\" , ( "'" | '"' | "\" ) ;
+//! ```
+//!
+//! The steps are modules: [`parse`](parse()) makes the tree of [`ast`]; `check` settles names, types and coercions; `emit`
+//! writes SQL. What the words mean is described in `docs/rules.md`.
+//!
+//! Nothing here panics, recurses without a bound, reads a clock or does I/O.
+
+pub mod ast;
+mod check;
+mod emit;
+mod error;
+mod lex;
+pub mod limits;
+mod macros;
+mod parse;
+mod schema;
+mod time;
+mod typed;
+
+pub use emit::Param;
+pub use error::{Code, Error, summary};
+pub use macros::{MacroBody, Macros, NoMacros};
+pub use parse::{parse, parse_fragment};
+pub use schema::{Column, Kind, Schema};
+
+use typed::{Node, Row};
+
+/// What a rule is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Reading many records.
+    List,
+    /// Reading one record.
+    View,
+    /// Writing a new record.
+    Create,
+    /// Changing a record.
+    Update,
+    /// Deleting a record.
+    Delete,
+}
+
+/// Which names a text may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Rule(Operation),
+    Filter,
+    Computed,
+}
+
+/// A compiled rule. The third state, *locked* (`null`), has no text: the caller knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// The empty text: every record of the account.
+    Public,
+    /// The records for which the predicate is TRUE; NULL means no.
+    Predicate(Predicate),
+}
+
+impl Rule {
+    /// Whether every record of the account passes.
+    pub fn is_public(&self) -> bool {
+        matches!(self, Rule::Public)
+    }
+}
+
+/// The SQL conditions a rule becomes. None means that part has nothing to say (`true`).
+///
+/// Each is complete in itself next to `AND`, `OR` and `NOT`. Literals are quoted; identifiers come from the schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predicate {
+    /// About the existing row: list, view, delete, and the conjuncts of an update that do not read `@request.data`.
+    pub using: Option<String>,
+    /// About the new row: create, and the conjuncts of an update that read no record field.
+    pub check: Option<String>,
+    /// Conjuncts of an update that read both rows, over `OLD` and `NEW`, without a sub-select: for the WHEN condition of a
+    /// BEFORE UPDATE trigger that refuses the row unless the condition is TRUE (`WHEN ((…) IS NOT TRUE)`).
+    pub transition: Option<String>,
+    /// What is probably not meant, in reading order.
+    pub warnings: Vec<Error>,
+}
+
+/// Compiles a rule.
+///
+/// `source` `""` is [`Rule::Public`]; nothing but white space is an error. Errors: all semantic ones in reading order (at
+/// most [`limits::ERRORS`]), or the first syntax error.
+///
+/// ```
+/// use snackbase_core::rules::{Column, Kind, NoMacros, Operation, Rule, Schema, compile_rule};
+///
+/// let mut columns = Schema::system_columns();
+/// columns.push(Column::new("status", Kind::Text));
+/// let schema = Schema::new("col_posts", columns);
+/// let rule = compile_rule(r#"status = "published" || @owns_record()"#, Operation::List, &schema, &NoMacros);
+/// let Ok(Rule::Predicate(predicate)) = rule else { panic!() };
+/// assert_eq!(
+///     predicate.using.as_deref(),
+///     Some(
+///         r#"("col_posts"."status" = 'published'::text OR "col_posts"."created_by" = (select snackbase.current_user_id()))"#
+///     )
+/// );
+/// ```
+pub fn compile_rule(
+    source: &str,
+    operation: Operation,
+    schema: &Schema,
+    macros: &dyn Macros,
+) -> Result<Rule, Vec<Error>> {
+    if source.is_empty() {
+        return Ok(Rule::Public);
+    }
+    let expr = parse(source).map_err(|error| vec![error])?;
+    let checked = check::condition(&expr, Dialect::Rule(operation), schema, macros);
+    let node = checked.result?;
+    let mut predicate = Predicate {
+        using: None,
+        check: None,
+        transition: None,
+        warnings: checked.warnings,
+    };
+    match operation {
+        Operation::List | Operation::View | Operation::Delete => {
+            predicate.using = Some(emit::policy(&node, schema));
+        }
+        Operation::Create => predicate.check = Some(emit::policy(&node, schema)),
+        Operation::Update => split(node, schema, &mut predicate),
+    }
+    Ok(Rule::Predicate(predicate))
+}
+
+/// A row passes an update rule when each conjunct is TRUE; each conjunct goes where both its rows can be seen.
+fn split(node: Node<'_>, schema: &Schema, predicate: &mut Predicate) {
+    let (mut using, mut check, mut transition) = (Vec::new(), Vec::new(), Vec::new());
+    for conjunct in node.into_conjuncts() {
+        match (conjunct.reads(Row::Record), conjunct.reads(Row::Data)) {
+            (_, false) => using.push(conjunct),
+            (false, true) => check.push(conjunct),
+            (true, true) => transition.push(conjunct),
+        }
+    }
+    let join = |mut conjuncts: Vec<_>| match conjuncts.len() {
+        0 | 1 => conjuncts.pop(),
+        _ => Some(Node::And(conjuncts)),
+    };
+    predicate.using = join(using).map(|node| emit::policy(&node, schema));
+    predicate.check = join(check).map(|node| emit::policy(&node, schema));
+    predicate.transition = join(transition).map(|node| emit::transition(&node));
+}
+
+/// A compiled filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    /// A condition over the table's columns, complete in itself next to `AND`, `OR` and `NOT`. It does not depend on the
+    /// values of the filter, only on its shape, so its plan can be kept.
+    pub sql: String,
+    /// The values, in the order of their numbers.
+    pub params: Vec<Param>,
+}
+
+/// Compiles a filter; None when it is blank. The first value is `$first_param`.
+///
+/// Errors: as for [`compile_rule`].
+///
+/// ```
+/// use snackbase_core::rules::{Column, Kind, Param, Schema, compile_filter};
+///
+/// let schema = Schema::new("r", vec![Column::new("status", Kind::Text)]);
+/// let filter = compile_filter(r#"status IN ("draft", "review")"#, &schema, 3).unwrap().unwrap();
+/// assert_eq!(filter.sql, r#""r"."status" = ANY ($3::text[])"#);
+/// assert_eq!(filter.params, [Param::Texts(vec!["draft".into(), "review".into()])]);
+/// ```
+pub fn compile_filter(
+    source: &str,
+    schema: &Schema,
+    first_param: usize,
+) -> Result<Option<Filter>, Vec<Error>> {
+    if source.trim().is_empty() {
+        return Ok(None);
+    }
+    let expr = parse(source).map_err(|error| vec![error])?;
+    let node = check::condition(&expr, Dialect::Filter, schema, &NoMacros).result?;
+    let (sql, params) = emit::filter(&node, schema, first_param);
+    Ok(Some(Filter { sql, params }))
+}
+
+/// Compiles the expression of a computed field to SQL of the type `return_type`.
+///
+/// Errors: as for [`compile_rule`]; `type_mismatch` when the expression has another type.
+///
+/// ```
+/// use snackbase_core::rules::{Column, Kind, Schema, compile_computed};
+///
+/// let schema = Schema::new("r", vec![Column::new("views", Kind::Number)]);
+/// assert_eq!(
+///     compile_computed("views * 2", &schema, Kind::Number).unwrap(),
+///     r#"snackbase.num_multiply("r"."views", 2::float8)"#
+/// );
+/// ```
+pub fn compile_computed(source: &str, schema: &Schema, return_type: Kind) -> Result<String, Vec<Error>> {
+    let expr = parse(source).map_err(|error| vec![error])?;
+    let node = check::computed(&expr, return_type, schema, &NoMacros).result?;
+    Ok(emit::policy(&node, schema))
+}

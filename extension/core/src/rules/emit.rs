@@ -1,0 +1,389 @@
+//! From the predicate to SQL text.
+//!
+//! Names come from the schema and pass [`names::quote`]. Values of a filter are bound. Policies, triggers and views cannot
+//! take parameters: for them, and only here, a literal is quoted.
+//!
+//! The text stands on its own next to `AND`, `OR` and `NOT`: whatever binds weaker is in parentheses. Every literal and
+//! parameter carries its type, so PostgreSQL never chooses one.
+
+use super::ast::{Arithmetic, Comparison};
+use super::schema::{Kind, Schema};
+use super::typed::{Attribute, Node, Row};
+use crate::names;
+
+/// A bound value of a filter, `$n` in its SQL text. The text casts each to the SQL type named here, so a caller may
+/// declare a parameter with that type or as `text` (`text[]`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Param {
+    /// `text`
+    Text(String),
+    /// `float8`, finite
+    Number(f64),
+    /// `boolean`
+    Boolean(bool),
+    /// `uuid`, lower case with hyphens
+    Uuid(String),
+    /// `timestamptz`, RFC 3339 in UTC, at most microseconds
+    Datetime(String),
+    /// `date`, `YYYY-MM-DD`
+    Date(String),
+    /// `text[]`, no NULLs
+    Texts(Vec<String>),
+    /// `float8[]`, no NULLs
+    Numbers(Vec<f64>),
+    /// `uuid[]`, no NULLs
+    Uuids(Vec<String>),
+    /// `timestamptz[]`, no NULLs
+    Datetimes(Vec<String>),
+    /// `date[]`, no NULLs
+    Dates(Vec<String>),
+}
+
+/// The condition of a policy, or the expression of a computed field: columns of the table, quoted literals.
+pub(super) fn policy(node: &Node<'_>, schema: &Schema) -> String {
+    Emitter::new(Rows::Table(names::quote(schema.table())), Values::Quoted)
+        .run(node)
+        .0
+}
+
+/// The condition of a BEFORE UPDATE trigger: `OLD` and `NEW`, quoted literals, no sub-select.
+pub(super) fn transition(node: &Node<'_>) -> String {
+    Emitter::new(Rows::OldAndNew, Values::Quoted).run(node).0
+}
+
+/// A filter and its values, the first of which is `$first`.
+pub(super) fn filter(node: &Node<'_>, schema: &Schema, first: usize) -> (String, Vec<Param>) {
+    Emitter::new(Rows::Table(names::quote(schema.table())), Values::Bound { first }).run(node)
+}
+
+enum Rows {
+    /// Both rows are the one the table's policies judge; the qualifier is quoted.
+    Table(String),
+    OldAndNew,
+}
+
+enum Values {
+    Quoted,
+    Bound { first: usize },
+}
+
+struct Emitter {
+    rows: Rows,
+    values: Values,
+    sql: String,
+    params: Vec<Param>,
+}
+
+impl Emitter {
+    fn new(rows: Rows, values: Values) -> Self {
+        Emitter {
+            rows,
+            values,
+            sql: String::new(),
+            params: Vec::new(),
+        }
+    }
+
+    fn run(mut self, node: &Node<'_>) -> (String, Vec<Param>) {
+        self.node(node);
+        (self.sql, self.params)
+    }
+
+    fn push(&mut self, text: &str) {
+        self.sql.push_str(text);
+    }
+
+    fn node(&mut self, node: &Node<'_>) {
+        match node {
+            Node::Null(kind) => {
+                self.push("NULL::");
+                self.push(kind.sql());
+            }
+            Node::Text(text) => self.value(Param::Text(text.clone())),
+            Node::Number(number) => self.value(Param::Number(number.value)),
+            Node::Boolean(value) => self.value(Param::Boolean(*value)),
+            Node::Uuid(text) => self.value(Param::Uuid(text.clone())),
+            Node::Datetime(text) => self.value(Param::Datetime(text.clone())),
+            Node::Date(text) => self.value(Param::Date(text.clone())),
+            Node::Column(row, column) => self.column(*row, &column.name),
+            Node::Attribute(attribute) => {
+                let (accessor, cast) = match attribute {
+                    Attribute::Id => ("snackbase.current_user_id()", ""),
+                    Attribute::Email => ("snackbase.current_user_email()", ""),
+                    Attribute::Role => ("snackbase.current_user_role()", ""),
+                    Attribute::AccountId => ("snackbase.current_account_id()", "::text"),
+                };
+                self.once(true, |emitter| emitter.push(accessor));
+                self.push(cast);
+            }
+            Node::AttributeUuid(attribute) => {
+                let accessor = match attribute {
+                    Attribute::AccountId => "snackbase.current_account_id()",
+                    _ => "snackbase.current_user_uuid()",
+                };
+                self.once(true, |emitter| emitter.push(accessor));
+            }
+            Node::ToText(operand) => {
+                self.operand(operand);
+                self.push("::text");
+            }
+            Node::Not(operand) => {
+                self.push("NOT ");
+                self.operand(operand);
+            }
+            Node::And(operands) => self.chain(operands, " AND "),
+            Node::Or(operands) => self.chain(operands, " OR "),
+            Node::Compare(left, operator, right) => {
+                self.operand(left);
+                self.push(match operator {
+                    Comparison::Equal => " = ",
+                    Comparison::Unequal => " <> ",
+                    Comparison::Less => " < ",
+                    Comparison::Greater => " > ",
+                    Comparison::LessOrEqual => " <= ",
+                    Comparison::GreaterOrEqual => " >= ",
+                    Comparison::Like => " ILIKE ",
+                });
+                self.operand(right);
+            }
+            Node::In(operand, members) => self.membership(operand, members),
+            Node::IsNull(operand, negated) => {
+                self.operand(operand);
+                self.push(if *negated { " IS NOT NULL" } else { " IS NULL" });
+            }
+            Node::Never(operand, negated) => {
+                self.push("(");
+                self.operand(operand);
+                // True or false by itself; together with NULL, NULL for the NULL.
+                self.push(if *negated {
+                    " IS NOT NULL OR NULL::boolean)"
+                } else {
+                    " IS NULL AND NULL::boolean)"
+                });
+            }
+            Node::Negate(operand) => {
+                self.push("(-");
+                self.operand(operand);
+                self.push(")");
+            }
+            Node::Arithmetic(first, steps) => self.arithmetic(first, steps),
+            Node::InGroup(group) => {
+                let constant = !reads_columns(group);
+                self.once(constant, |emitter| {
+                    emitter.push("snackbase.in_group(");
+                    emitter.node(group);
+                    emitter.push(")");
+                });
+            }
+            Node::InHours(from, to) => self.hours(*from, *to),
+            Node::Macro(function, arguments) => {
+                let constant = !arguments.iter().any(reads_columns);
+                self.push("coalesce(");
+                self.once(constant, |emitter| {
+                    emitter.push("snackbase.");
+                    emitter.push(&names::quote(function));
+                    emitter.push("(");
+                    emitter.list(arguments);
+                    emitter.push(")");
+                });
+                self.push(", false)");
+            }
+        }
+    }
+
+    /// A call that does not depend on the row, written so that it runs once per statement and can be an index
+    /// condition. A trigger's condition must not have a sub-select.
+    fn once(&mut self, constant: bool, call: impl FnOnce(&mut Self)) {
+        match self.rows {
+            Rows::Table(_) if constant => {
+                self.push("(select ");
+                call(self);
+                self.push(")");
+            }
+            _ => call(self),
+        }
+    }
+
+    /// An operand of anything but `AND` and `OR`: conditions go into parentheses.
+    fn operand(&mut self, node: &Node<'_>) {
+        let wrap = matches!(
+            node,
+            Node::Not(_) | Node::Compare(..) | Node::In(..) | Node::IsNull(..)
+        );
+        if wrap {
+            self.push("(");
+        }
+        self.node(node);
+        if wrap {
+            self.push(")");
+        }
+    }
+
+    fn chain(&mut self, operands: &[Node<'_>], separator: &str) {
+        self.push("(");
+        for (index, operand) in operands.iter().enumerate() {
+            if index > 0 {
+                self.push(separator);
+            }
+            self.node(operand);
+        }
+        self.push(")");
+    }
+
+    fn list(&mut self, nodes: &[Node<'_>]) {
+        for (index, node) in nodes.iter().enumerate() {
+            if index > 0 {
+                self.push(", ");
+            }
+            self.operand(node);
+        }
+    }
+
+    fn column(&mut self, row: Row, name: &str) {
+        let qualifier = match (&self.rows, row) {
+            (Rows::Table(table), _) => table.clone(),
+            (Rows::OldAndNew, Row::Record) => "OLD".to_owned(),
+            (Rows::OldAndNew, Row::Data) => "NEW".to_owned(),
+        };
+        self.push(&qualifier);
+        self.push(".");
+        self.push(&names::quote(name));
+    }
+
+    /// `a + b - c` from left to right: calls that give NULL where the operator would fail.
+    fn arithmetic(&mut self, first: &Node<'_>, steps: &[(Arithmetic, Node<'_>)]) {
+        for (operator, _) in steps.iter().rev() {
+            self.push(match operator {
+                Arithmetic::Add => "snackbase.num_add(",
+                Arithmetic::Subtract => "snackbase.num_subtract(",
+                Arithmetic::Multiply => "snackbase.num_multiply(",
+                Arithmetic::Divide => "snackbase.num_divide(",
+                Arithmetic::Modulo => "snackbase.num_modulo(",
+            });
+        }
+        self.operand(first);
+        for (_, operand) in steps {
+            self.push(", ");
+            self.operand(operand);
+            self.push(")");
+        }
+    }
+
+    /// The hour of the day in UTC is at least `from` and below `to`, or, past midnight, one of both.
+    fn hours(&mut self, from: u8, to: u8) {
+        let word = if from <= to { "AND" } else { "OR" };
+        self.once(true, |emitter| {
+            let hour = "pg_catalog.date_part('hour', pg_catalog.timezone('UTC', pg_catalog.now()))";
+            emitter.push(&format!("({hour} >= {from} {word} {hour} < {to})"));
+        });
+    }
+
+    /// A list of literals is bound as one array: the text does not depend on their number.
+    fn membership(&mut self, operand: &Node<'_>, members: &[Node<'_>]) {
+        let (nulls, others): (Vec<&Node<'_>>, Vec<&Node<'_>>) =
+            members.iter().partition(|member| matches!(member, Node::Null(_)));
+        let array = match self.values {
+            Values::Bound { .. } => array(&others),
+            Values::Quoted => None,
+        };
+        let Some(array) = array else {
+            self.operand(operand);
+            self.push(" IN (");
+            self.list(members);
+            self.push(")");
+            return;
+        };
+        if !nulls.is_empty() {
+            self.push("(");
+        }
+        self.operand(operand);
+        self.push(" = ANY (");
+        self.value(array);
+        self.push(")");
+        if !nulls.is_empty() {
+            self.push(" OR NULL::boolean)");
+        }
+    }
+
+    /// The only place where a value meets SQL text.
+    fn value(&mut self, value: Param) {
+        if let Values::Bound { first } = self.values {
+            let text = format!("${}::{}", first + self.params.len(), value.sql_type());
+            self.params.push(value);
+            return self.push(&text);
+        }
+        let literal = match &value {
+            Param::Text(text) | Param::Uuid(text) | Param::Datetime(text) | Param::Date(text) => {
+                names::quote_literal(text)
+            }
+            Param::Number(number) => number_literal(*number),
+            Param::Boolean(value) => return self.push(if *value { "true" } else { "false" }),
+            // Arrays are made for bound values only.
+            Param::Texts(_) | Param::Numbers(_) | Param::Uuids(_) | Param::Datetimes(_) | Param::Dates(_) => {
+                "NULL".to_owned()
+            }
+        };
+        self.push(&literal);
+        self.push("::");
+        self.push(value.sql_type());
+    }
+}
+
+impl Param {
+    /// The SQL type of the parameter.
+    pub fn sql_type(&self) -> &'static str {
+        match self {
+            Param::Text(_) => Kind::Text.sql(),
+            Param::Number(_) => Kind::Number.sql(),
+            Param::Boolean(_) => Kind::Boolean.sql(),
+            Param::Uuid(_) => Kind::Uuid.sql(),
+            Param::Datetime(_) => Kind::Datetime.sql(),
+            Param::Date(_) => Kind::Date.sql(),
+            Param::Texts(_) => "text[]",
+            Param::Numbers(_) => "float8[]",
+            Param::Uuids(_) => "uuid[]",
+            Param::Datetimes(_) => "timestamptz[]",
+            Param::Dates(_) => "date[]",
+        }
+    }
+}
+
+/// The shortest digits that give the same number. A negative one is in parentheses, because `::` binds tighter than `-`.
+fn number_literal(number: f64) -> String {
+    let text = format!("{number:?}");
+    let text = text.strip_suffix(".0").unwrap_or(&text);
+    if text.starts_with('-') {
+        format!("({text})")
+    } else {
+        text.to_owned()
+    }
+}
+
+fn reads_columns(node: &Node<'_>) -> bool {
+    node.reads(Row::Record) || node.reads(Row::Data)
+}
+
+/// The members as one array, if all are literals of one type.
+fn array(members: &[&Node<'_>]) -> Option<Param> {
+    macro_rules! all {
+        ($node:path, $param:path, $value:expr) => {
+            members
+                .iter()
+                .map(|member| match member {
+                    $node(value) => Some($value(value)),
+                    _ => None,
+                })
+                .collect::<Option<Vec<_>>>()
+                .map($param)
+        };
+    }
+    match members.first()? {
+        Node::Text(_) => all!(Node::Text, Param::Texts, String::clone),
+        Node::Number(_) => all!(Node::Number, Param::Numbers, |number: &super::ast::Number| number
+            .value),
+        Node::Uuid(_) => all!(Node::Uuid, Param::Uuids, String::clone),
+        Node::Datetime(_) => all!(Node::Datetime, Param::Datetimes, String::clone),
+        Node::Date(_) => all!(Node::Date, Param::Dates, String::clone),
+        _ => None,
+    }
+}

@@ -1,0 +1,142 @@
+//! What a source text may refer to: the columns of one table as the compiler sees them.
+
+/// The type of a column, in SQL and in a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `text`: the field types text, email, url; also `created_by` and `updated_by`.
+    Text,
+    /// `uuid`: the field types reference and user; also `id` and `account_id`. A text in rules.
+    Uuid,
+    /// `float8`
+    Number,
+    /// `boolean`
+    Boolean,
+    /// `timestamptz`
+    Datetime,
+    /// `date`
+    Date,
+    /// `jsonb`; only tests for null
+    Json,
+    /// `jsonb` with the metadata of a file; a JSON text in rules
+    File,
+}
+
+impl Kind {
+    /// The SQL type.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Kind::Text => "text",
+            Kind::Uuid => "uuid",
+            Kind::Number => "float8",
+            Kind::Boolean => "boolean",
+            Kind::Datetime => "timestamptz",
+            Kind::Date => "date",
+            Kind::Json | Kind::File => "jsonb",
+        }
+    }
+
+    /// The type as it is named in a message.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Text => "text",
+            Kind::Uuid => "id",
+            Kind::Number => "number",
+            Kind::Boolean => "boolean",
+            Kind::Datetime => "datetime",
+            Kind::Date => "date",
+            Kind::Json => "json",
+            Kind::File => "file",
+        }
+    }
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Name of the field and of the column; case-sensitive.
+    pub name: String,
+    /// Its type; for a computed field the type it returns.
+    pub kind: Kind,
+    /// Whether the stored value is a ciphertext: a rule may only test it for null, a filter may not use it.
+    pub encrypted: bool,
+    /// The source of a computed field. It has no column: the compiler puts the expression in its place.
+    pub computed: Option<String>,
+}
+
+impl Column {
+    /// A plain stored column.
+    pub fn new(name: impl Into<String>, kind: Kind) -> Self {
+        Column {
+            name: name.into(),
+            kind,
+            encrypted: false,
+            computed: None,
+        }
+    }
+
+    /// A stored column that holds ciphertext.
+    pub fn encrypted(name: impl Into<String>, kind: Kind) -> Self {
+        Column {
+            encrypted: true,
+            ..Column::new(name, kind)
+        }
+    }
+
+    /// A computed field.
+    pub fn computed(name: impl Into<String>, returns: Kind, source: impl Into<String>) -> Self {
+        Column {
+            computed: Some(source.into()),
+            ..Column::new(name, returns)
+        }
+    }
+}
+
+/// The columns a source text may name, and how the table is called in the SQL text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    table: String,
+    columns: Vec<Column>,
+}
+
+impl Schema {
+    /// `table` is the unquoted qualifier written before each column: the name or alias of the table.
+    ///
+    /// `columns` are *all* columns the author may use, the six system columns included, in the order in which messages
+    /// list them. A column left out does not exist: that is how a filter is kept from a field the caller may not read.
+    pub fn new(table: impl Into<String>, columns: Vec<Column>) -> Self {
+        Schema {
+            table: table.into(),
+            columns,
+        }
+    }
+
+    /// The six system columns every collection has.
+    pub fn system_columns() -> Vec<Column> {
+        [
+            ("id", Kind::Uuid),
+            ("account_id", Kind::Uuid),
+            ("created_at", Kind::Datetime),
+            ("updated_at", Kind::Datetime),
+            ("created_by", Kind::Text),
+            ("updated_by", Kind::Text),
+        ]
+        .into_iter()
+        .map(|(name, kind)| Column::new(name, kind))
+        .collect()
+    }
+
+    /// The unquoted qualifier.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The columns, in the order given.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The column of exactly this name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
