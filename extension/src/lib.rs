@@ -1,2 +1,112 @@
-//! The SnackBase extension.
+//! The SnackBase extension: accounts, collections, rules and a tamper-evident audit trail inside PostgreSQL.
+//!
+//! This file is a table of contents: the modules, and the install scripts in their order. `docs/ARCHITECTURE.md` is the
+//! guide.
+
 ::pgrx::pg_module_magic!(name, version);
+
+mod arithmetic;
+mod audit;
+mod bi;
+mod collections;
+mod context;
+mod doctor;
+mod error;
+mod guc;
+mod json;
+mod masking;
+mod policies;
+mod query;
+mod records;
+mod spi;
+
+use pgrx::prelude::*;
+
+extension_sql_file!("../../sql/010_roles.sql", name = "roles", bootstrap);
+extension_sql_file!(
+    "../../sql/020_context.sql",
+    name = "context",
+    requires = [
+        "roles",
+        context::current_account_id,
+        context::current_actor,
+        context::is_superadmin,
+        context::_restoring,
+        json::rfc3339
+    ]
+);
+extension_sql_file!(
+    "../../sql/030_accounts.sql",
+    name = "accounts",
+    requires = ["context"]
+);
+extension_sql_file!(
+    "../../sql/040_identity.sql",
+    name = "identity",
+    requires = ["accounts"]
+);
+extension_sql_file!(
+    "../../sql/045_authentication.sql",
+    name = "authentication",
+    requires = [
+        "identity",
+        context::current_user_role,
+        context::current_user_uuid,
+        context::current_ip_address,
+        context::current_user_agent
+    ]
+);
+extension_sql_file!(
+    "../../sql/050_collections.sql",
+    name = "collections",
+    requires = ["authentication"]
+);
+extension_sql_file!(
+    "../../sql/070_audit.sql",
+    name = "audit",
+    requires = [
+        "collections",
+        audit::record::_audit_record,
+        audit::entry::_audit_header_hash,
+        audit::entry::_audit_chain,
+        audit::entry::_audit_entries
+    ]
+);
+extension_sql_file!(
+    "../../sql/090_doctor.sql",
+    name = "doctor",
+    requires = ["audit", context::_is_preloaded, doctor::version]
+);
+extension_sql_file!(
+    "../../sql/095_doors.sql",
+    name = "doors",
+    requires = ["doctor", context::_own_ddl, context::_restoring]
+);
+extension_sql_file!(
+    "../../sql/900_privileges.sql",
+    name = "privileges",
+    requires = ["doors"],
+    finalize
+);
+
+#[pg_guard]
+extern "C-unwind" fn _PG_init() {
+    guc::register();
+    context::remember_preloading();
+    collections::register_invalidation();
+}
+
+#[cfg(any(test, feature = "pg_test"))]
+#[path = "../../pgrx-tests/mod.rs"]
+mod tests;
+
+/// Called by `cargo pgrx test`, which wants it at the root of the crate.
+#[cfg(test)]
+pub mod pg_test {
+    pub fn setup(_options: Vec<&str>) {}
+
+    #[must_use]
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        vec!["shared_preload_libraries = 'snackbase'"]
+    }
+}

@@ -1,0 +1,14 @@
+//! The audit trail, level 1 of the ledger: one change per row written, linked to the same record's change before it.
+//!
+//! - [`record`]: the trigger that writes changes, one batch per statement
+//! - [`image`]: a row as texts, independent of session settings
+//! - [`entry`]: hashes of a stored change, the same for writing, showing and verifying
+//! - [`verify`]: `audit_verify()`, record chains and live rows
+
+pub mod entry;
+mod image;
+pub mod record;
+mod verify;
+
+/// What is stored instead of a secret value.
+const MASK: &str = "***";

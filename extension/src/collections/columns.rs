@@ -1,0 +1,170 @@
+//! What of a collection a caller can read, and how it goes on the wire.
+
+use snackbase_core::names;
+use snackbase_core::rules::{self, Kind};
+use snackbase_core::schema::{Field, FieldList, FieldType};
+
+use super::Collection;
+use crate::error::Error;
+use crate::json::{Form, Member};
+
+/// Which columns a caller can read.
+#[derive(Debug, Clone, Copy)]
+pub enum Access<'a> {
+    /// Superadmins: every column, in clear.
+    Everything,
+    /// The system columns and the fields of a list.
+    Listed(&'a FieldList),
+}
+
+impl Access<'_> {
+    /// Whether a field can be read.
+    pub fn allows(self, field: &Field) -> bool {
+        match self {
+            Access::Everything => true,
+            Access::Listed(list) => list.allows(&field.name),
+        }
+    }
+}
+
+/// One readable column: what to select and how to show it.
+#[derive(Debug, Clone)]
+pub struct Readable {
+    /// The field's name.
+    pub name: String,
+    /// An expression over the collection's table.
+    pub expression: String,
+    /// The member of the record object.
+    pub member: Member,
+}
+
+/// The columns of a record object, in the order of the wire: id, account, fields, stamps.
+///
+/// # Errors
+/// [`Error::Internal`] when a stored computed field no longer compiles.
+pub fn readable_columns(collection: &Collection, access: Access<'_>) -> Result<Vec<Readable>, Error> {
+    let table = names::quote(&collection.table);
+    let system = |name: &str, form: Form| {
+        let column = format!("{table}.{}", names::quote(name));
+        let expression = if name.ends_with("id") {
+            format!("{column}::text")
+        } else {
+            column
+        };
+        Readable {
+            name: name.to_owned(),
+            expression,
+            member: Member::new(name, form),
+        }
+    };
+    let mut columns = vec![system("id", Form::Text), system("account_id", Form::Text)];
+    for field in collection
+        .definition
+        .fields
+        .iter()
+        .filter(|field| access.allows(field))
+    {
+        columns.push(readable_field(collection, field, access)?);
+    }
+    columns.extend([
+        system("created_at", Form::Timestamp),
+        system("updated_at", Form::Timestamp),
+        system("created_by", Form::Text),
+        system("updated_by", Form::Text),
+    ]);
+    Ok(columns)
+}
+
+fn readable_field(collection: &Collection, field: &Field, access: Access<'_>) -> Result<Readable, Error> {
+    let value = value_expression(collection, field)?;
+    let masked = match (field.mask(), access) {
+        (Some(mask), Access::Listed(_)) => Some(mask),
+        _ => None,
+    };
+    let (expression, form) = if let Some(mask) = masked {
+        let expression = format!(
+            "case when (select snackbase.sees_pii()) then to_jsonb({value})::text \
+             else to_jsonb(snackbase.mask({}, {value}::text))::text end",
+            names::quote_literal(mask.name())
+        );
+        (expression, Form::Raw)
+    } else {
+        let form = form(field.return_type.unwrap_or(field.field_type));
+        let expression = match field.field_type {
+            FieldType::Reference | FieldType::User | FieldType::Json | FieldType::File => {
+                format!("{value}::text")
+            }
+            FieldType::Date => format!("to_char({value}, 'YYYY-MM-DD')"),
+            _ => value,
+        };
+        (expression, form)
+    };
+    Ok(Readable {
+        name: field.name.clone(),
+        expression,
+        member: Member::new(&field.name, form),
+    })
+}
+
+/// The stored column, or the compiled expression of a computed field.
+pub fn value_expression(collection: &Collection, field: &Field) -> Result<String, Error> {
+    if field.is_stored() {
+        return Ok(format!(
+            "{}.{}",
+            names::quote(&collection.table),
+            names::quote(&field.name)
+        ));
+    }
+    let source = field.expression.as_deref().unwrap_or_default();
+    let kind = kind(field.return_type.unwrap_or(FieldType::Text));
+    rules::compile_computed(source, &rule_schema(collection, Access::Everything), kind)
+        .map(|sql| format!("({sql})"))
+        .map_err(|errors| Error::Internal(format!("{}: {}", field.name, rules::summary(&errors))))
+}
+
+/// The columns that a rule (everything) or a filter (what the caller can read) may name.
+pub fn rule_schema(collection: &Collection, access: Access<'_>) -> rules::Schema {
+    let mut columns = rules::Schema::system_columns();
+    columns.extend(
+        collection
+            .definition
+            .fields
+            .iter()
+            .filter(|field| access.allows(field))
+            .map(|field| match field.field_type {
+                FieldType::Computed => rules::Column::computed(
+                    &field.name,
+                    kind(field.return_type.unwrap_or(FieldType::Text)),
+                    field.expression.as_deref().unwrap_or_default(),
+                ),
+                field_type if field.encrypted => rules::Column::encrypted(&field.name, kind(field_type)),
+                field_type => rules::Column::new(&field.name, kind(field_type)),
+            }),
+    );
+    rules::Schema::new(&collection.table, columns)
+}
+
+/// The type a field has in rules.
+pub fn kind(field_type: FieldType) -> Kind {
+    match field_type {
+        FieldType::Text | FieldType::Email | FieldType::Url | FieldType::Computed => Kind::Text,
+        FieldType::Number => Kind::Number,
+        FieldType::Boolean => Kind::Boolean,
+        FieldType::Datetime => Kind::Datetime,
+        FieldType::Date => Kind::Date,
+        FieldType::Json => Kind::Json,
+        FieldType::Reference | FieldType::User => Kind::Uuid,
+        FieldType::File => Kind::File,
+    }
+}
+
+fn form(field_type: FieldType) -> Form {
+    match field_type {
+        FieldType::Number => Form::Number,
+        FieldType::Boolean => Form::Boolean,
+        FieldType::Datetime => Form::Timestamp,
+        FieldType::Json => Form::Raw,
+        // A file goes out as JSON text inside a string: clients parse it (contract records.md §2).
+        _ => Form::Text,
+    }
+}

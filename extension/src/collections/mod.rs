@@ -1,0 +1,204 @@
+//! Collections: the definition a request works with, and (in [`define`]) its creation, change and removal.
+//!
+//! A definition is read once per backend and kept until Postgres says that some table changed. It cannot be stale:
+//! [`open`] first locks the collection's table, which makes this backend process every invalidation of finished DDL,
+//! and every change of a definition, a rule or a field list is DDL on that table.
+
+mod columns;
+mod define;
+mod table;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use pgrx::pg_sys;
+use snackbase_core::names;
+use snackbase_core::schema::{Definition, FieldList, Rules, parse_fields};
+
+pub use columns::{Access, Readable, kind, readable_columns, rule_schema, value_expression};
+
+use crate::context::Operation;
+use crate::error::Error;
+use crate::spi;
+
+/// A collection as requests see it.
+#[derive(Debug)]
+pub struct Collection {
+    /// Id of the definition.
+    pub id: String,
+    /// Name, fields and rules.
+    pub definition: Definition,
+    /// The physical table without schema, unquoted: `col_posts`.
+    pub table: String,
+    /// The physical table, qualified and quoted.
+    pub relation: String,
+    /// One more with every change of the definition.
+    pub revision: i64,
+}
+
+impl Collection {
+    /// A definition with the names that follow from it.
+    pub fn new(id: String, definition: Definition, revision: i64) -> Collection {
+        let table = names::table(&definition.name);
+        let relation = format!("snackbase.{}", names::quote(&table));
+        Collection {
+            id,
+            definition,
+            table,
+            relation,
+            revision,
+        }
+    }
+
+    /// The source of the operation's rule: `None` is locked, empty is public.
+    pub fn rule(&self, operation: Operation) -> Option<&str> {
+        let rules = &self.definition.rules;
+        match operation {
+            Operation::List => rules.list_rule.as_deref(),
+            Operation::View => rules.view_rule.as_deref(),
+            Operation::Create => rules.create_rule.as_deref(),
+            Operation::Update => rules.update_rule.as_deref(),
+            Operation::Delete => rules.delete_rule.as_deref(),
+        }
+    }
+
+    /// The fields that the operation may show or take. Deleting shows nothing.
+    pub fn field_list(&self, operation: Operation) -> &FieldList {
+        static ALL: FieldList = FieldList::All;
+        let rules = &self.definition.rules;
+        match operation {
+            Operation::List => &rules.list_fields,
+            Operation::View => &rules.view_fields,
+            Operation::Create => &rules.create_fields,
+            Operation::Update => &rules.update_fields,
+            Operation::Delete => &ALL,
+        }
+    }
+}
+
+struct Cached {
+    relation: pg_sys::Oid,
+    collection: Rc<Collection>,
+}
+
+thread_local! {
+    static CACHE: RefCell<HashMap<String, Cached>> = RefCell::new(HashMap::new());
+    /// Set by the invalidation callback, which may run at any moment and must not touch the cache itself.
+    static STALE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Asks Postgres to be told when a table changes. Called once, from `_PG_init`.
+pub fn register_invalidation() {
+    // SAFETY: the callback has the required signature, allocates nothing and cannot raise.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_relation_change), pg_sys::Datum::from(0usize)) };
+}
+
+extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, _relation: pg_sys::Oid) {
+    STALE.set(true);
+}
+
+fn drop_stale() {
+    if STALE.replace(false) {
+        CACHE.with_borrow_mut(HashMap::clear);
+    }
+}
+
+/// The collection of this name (exact case), its table locked in `ACCESS SHARE` until the transaction ends.
+///
+/// # Errors
+/// [`Error::CollectionNotFound`].
+pub fn open(name: &str) -> Result<Rc<Collection>, Error> {
+    drop_stale();
+    let cached = CACHE.with_borrow(|cache| cache.get(name).map(|c| (c.relation, c.collection.clone())));
+    if let Some((relation, collection)) = cached {
+        lock(relation);
+        drop_stale();
+        if CACHE.with_borrow(|cache| cache.contains_key(name)) {
+            return Ok(collection);
+        }
+    }
+    loop {
+        let (relation, collection) = load(name)?;
+        lock(relation);
+        // Locking may have brought news of a change that this load did not see yet.
+        if STALE.get() {
+            drop_stale();
+            continue;
+        }
+        let collection = Rc::new(collection);
+        CACHE.with_borrow_mut(|cache| {
+            cache.insert(
+                name.to_owned(),
+                Cached {
+                    relation,
+                    collection: collection.clone(),
+                },
+            )
+        });
+        return Ok(collection);
+    }
+}
+
+fn lock(relation: pg_sys::Oid) {
+    // SAFETY: locking an oid is safe even when the relation was dropped meanwhile; the lock is released at the end of
+    // the transaction.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE) };
+}
+
+/// Reads a definition by name or id, without the cache.
+///
+/// # Errors
+/// [`Error::CollectionNotFound`]; [`Error::Internal`] when the stored definition cannot be read.
+pub fn load(wanted: &str) -> Result<(pg_sys::Oid, Collection), Error> {
+    // A writing plan, because it reads with a fresh snapshot: the change we were told of is committed.
+    let found = spi::update(
+        "select id::text, name, schema::text, rules::text, revision, relation from snackbase._collection_load($1)",
+        &[wanted.into()],
+        |rows| {
+            rows.into_iter()
+                .next()
+                .map(|row| {
+                    Ok((
+                        row.get::<String>(1)?,
+                        row.get::<String>(2)?,
+                        row.get::<String>(3)?,
+                        row.get::<String>(4)?,
+                        row.get::<i64>(5)?,
+                        row.get::<pg_sys::Oid>(6)?,
+                    ))
+                })
+                .transpose()
+        },
+    )?;
+    let Some((Some(id), Some(name), Some(schema), Some(rules), Some(revision), Some(relation))) = found
+    else {
+        return Err(Error::CollectionNotFound(wanted.to_owned()));
+    };
+    let damaged = |what: &str| Error::Internal(format!("the stored {what} of a collection cannot be read"));
+    let schema = serde_json::from_str(&schema).map_err(|_| damaged("schema"))?;
+    let fields = parse_fields(&schema).map_err(|_| damaged("schema"))?;
+    let rules: serde_json::Value = serde_json::from_str(&rules).map_err(|_| damaged("rules"))?;
+    let rules = stored_rules(&rules).ok_or_else(|| damaged("rules"))?;
+    Ok((
+        relation,
+        Collection::new(id, Definition { name, fields, rules }, revision),
+    ))
+}
+
+/// A row of `collection_rules` as the rules it stands for.
+fn stored_rules(row: &serde_json::Value) -> Option<Rules> {
+    let rule = |key: &str| row.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+    let list = |key: &str| FieldList::from_text(row.get(key)?.as_str()?);
+    Some(Rules {
+        list_rule: rule("list_rule"),
+        view_rule: rule("view_rule"),
+        create_rule: rule("create_rule"),
+        update_rule: rule("update_rule"),
+        delete_rule: rule("delete_rule"),
+        list_fields: list("list_fields")?,
+        view_fields: list("view_fields")?,
+        create_fields: list("create_fields")?,
+        update_fields: list("update_fields")?,
+    })
+}

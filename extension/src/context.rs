@@ -1,0 +1,374 @@
+//! Who is asking: `enter()` introduces a caller for one transaction, the accessors tell everybody else.
+//!
+//! Policies and triggers call the SQL accessors; Rust calls [`Context::current`]. Both read the settings of
+//! [`crate::guc`], which only a superuser or the gateway's login role can set, and the gateway's only before it has
+//! taken an operation role: from then on identity is frozen for the transaction.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pgrx::datum::Uuid;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::json::JsonText;
+use crate::{guc, spi};
+
+/// The system account: its users are superadmins.
+pub const SYSTEM_ACCOUNT: &str = "00000000-0000-0000-0000-000000000000";
+
+/// An operation on the records of a collection. Each has a role and a policy of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Many records.
+    List,
+    /// One record.
+    View,
+    /// A new record.
+    Create,
+    /// A changed record.
+    Update,
+    /// A removed record.
+    Delete,
+}
+
+impl Operation {
+    /// All five, in the order of the contract.
+    pub const ALL: [Operation; 5] = [
+        Operation::List,
+        Operation::View,
+        Operation::Create,
+        Operation::Update,
+        Operation::Delete,
+    ];
+
+    /// The word of the contract, which is also the name of the policy.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::List => "list",
+            Operation::View => "view",
+            Operation::Create => "create",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+        }
+    }
+
+    /// The NOLOGIN role of the operation.
+    pub fn role(self) -> &'static str {
+        match self {
+            Operation::List => "snackbase_list",
+            Operation::View => "snackbase_view",
+            Operation::Create => "snackbase_create",
+            Operation::Update => "snackbase_update",
+            Operation::Delete => "snackbase_delete",
+        }
+    }
+}
+
+/// What `enter` established, or what an administrator fixed for a login role.
+pub struct Context {
+    /// Account id text; `None` when nobody was introduced.
+    pub account_id: Option<String>,
+    /// `None` when nobody was introduced.
+    pub auth_method: Option<String>,
+}
+
+impl Context {
+    /// The context of the running transaction.
+    pub fn current() -> Context {
+        Context {
+            account_id: guc::ACCOUNT_ID.get(),
+            auth_method: guc::AUTH_METHOD.get(),
+        }
+    }
+
+    /// A user of the system account.
+    pub fn is_superadmin(&self) -> bool {
+        self.account_id.as_deref() == Some(SYSTEM_ACCOUNT) && self.is_authenticated()
+    }
+
+    /// Somebody with an identity: not an anonymous visitor, and not nobody.
+    pub fn is_authenticated(&self) -> bool {
+        matches!(self.auth_method.as_deref(), Some(method) if method != ANONYMOUS)
+    }
+
+    /// A visitor without credentials.
+    pub fn is_anonymous(&self) -> bool {
+        self.auth_method.as_deref() == Some(ANONYMOUS)
+    }
+}
+
+const ANONYMOUS: &str = "anonymous";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    User,
+    Anonymous,
+}
+
+#[derive(Deserialize)]
+struct Caller {
+    kind: Kind,
+    user_id: Option<String>,
+    account_id: Option<String>,
+    session_id: Option<String>,
+    account: Option<String>,
+    auth_method: Option<String>,
+    request_id: Option<String>,
+    ip_address: Option<String>,
+    user_agent: Option<String>,
+}
+
+struct Identity {
+    account_id: String,
+    user_id: String,
+    email: String,
+    role: String,
+    groups: String,
+}
+
+/// Introduces `caller` for the rest of the transaction and takes the role of `operation`; `docs/sql-api.md` §1 has
+/// the keys, the operations and the errors. Always true.
+///
+/// `SECURITY INVOKER`, because a role cannot be taken inside a `SECURITY DEFINER` function; the look-up of the user
+/// is one.
+#[pg_extern(volatile, parallel_unsafe)]
+fn enter(caller: JsonText, operation: &str) -> Result<bool, ErrorReport> {
+    introduce(&caller.0, operation)?;
+    Ok(true)
+}
+
+fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
+    if !PRELOADED.load(Ordering::Relaxed) {
+        return Err(Error::NotPreloaded);
+    }
+    let caller: Caller =
+        serde_json::from_str(caller).map_err(|e| Error::Malformed(format!("caller: {e}")))?;
+    let anonymous = matches!(caller.kind, Kind::Anonymous);
+    let identity = match caller.kind {
+        Kind::User => Some(look_up_user(&caller)?),
+        Kind::Anonymous if operation == "auth" => None,
+        Kind::Anonymous => Some(look_up_account(&caller)?),
+    };
+    let superadmin = !anonymous && identity.as_ref().is_some_and(|i| i.account_id == SYSTEM_ACCOUNT);
+    let role = match operation {
+        "auth" => None,
+        "superadmin" if superadmin => Some("snackbase_superadmin"),
+        "superadmin" if anonymous => return Err(Error::AuthenticationRequired),
+        "superadmin" => return Err(Error::SuperadminRequired),
+        "member" if anonymous => return Err(Error::AuthenticationRequired),
+        _ if superadmin => Some("snackbase_superadmin"),
+        "member" => Some("snackbase_member"),
+        name => match Operation::ALL.into_iter().find(|o| o.name() == name) {
+            Some(operation) => Some(operation.role()),
+            None => return Err(Error::Malformed(format!("operation: unknown value {name}"))),
+        },
+    };
+
+    // Everything first, the role last: afterwards nothing here can be set any more.
+    let user_agent: Option<String> = caller.user_agent.map(|text| text.chars().take(500).collect());
+    let method = caller
+        .auth_method
+        .unwrap_or_else(|| if anonymous { ANONYMOUS } else { "jwt" }.to_owned());
+    guc::AUTH_METHOD.set_local(&method)?;
+    guc::REQUEST_ID.set_local(caller.request_id.as_deref().unwrap_or_default())?;
+    guc::IP_ADDRESS.set_local(caller.ip_address.as_deref().unwrap_or_default())?;
+    guc::USER_AGENT.set_local(user_agent.as_deref().unwrap_or_default())?;
+    if let Some(identity) = identity {
+        guc::ACCOUNT_ID.set_local(&identity.account_id)?;
+        guc::USER_ID.set_local(&identity.user_id)?;
+        guc::USER_EMAIL.set_local(&identity.email)?;
+        guc::USER_ROLE.set_local(&identity.role)?;
+        guc::USER_GROUPS.set_local(&identity.groups)?;
+    }
+    if let Some(role) = role {
+        guc::set_role_local(role)?;
+    }
+    Ok(())
+}
+
+fn look_up_user(caller: &Caller) -> Result<Identity, Error> {
+    let (Some(user_id), Some(account_id)) = (&caller.user_id, &caller.account_id) else {
+        return Err(Error::Malformed(
+            "caller: a user has user_id and account_id".into(),
+        ));
+    };
+    let parse = |text: &String| text.parse::<uuid::Uuid>().map_err(|_| Error::Unauthenticated);
+    let (user, account) = (parse(user_id)?, parse(account_id)?);
+    let session = caller.session_id.as_ref().map(parse).transpose()?;
+    let to_pg = |id: uuid::Uuid| Uuid::from_bytes(*id.as_bytes());
+    let found = spi::select(
+        "select email, role_name, groups::text from snackbase._identity_lookup($1, $2, $3)",
+        &[
+            to_pg(user).into(),
+            to_pg(account).into(),
+            session.map(to_pg).into(),
+        ],
+        |rows| {
+            rows.into_iter()
+                .next()
+                .map(|row| {
+                    Ok((
+                        row.get::<String>(1)?,
+                        row.get::<String>(2)?,
+                        row.get::<String>(3)?,
+                    ))
+                })
+                .transpose()
+        },
+    )?;
+    match found {
+        Some((Some(email), Some(role), Some(groups))) => Ok(Identity {
+            account_id: account.to_string(),
+            user_id: user.to_string(),
+            email,
+            role,
+            groups,
+        }),
+        _ => Err(Error::Unauthenticated),
+    }
+}
+
+fn look_up_account(caller: &Caller) -> Result<Identity, Error> {
+    let Some(name) = caller.account.as_deref().filter(|name| !name.trim().is_empty()) else {
+        return Err(Error::AccountHeaderMissing);
+    };
+    let account_id = spi::select(
+        "select snackbase._anonymous_lookup($1)::text",
+        &[name.into()],
+        |rows| Ok(rows.first().get_one::<String>()?),
+    )?;
+    let account_id = account_id.ok_or(Error::AccountNotFound)?;
+    let empty = String::new;
+    Ok(Identity {
+        account_id,
+        user_id: empty(),
+        email: empty(),
+        role: empty(),
+        groups: empty(),
+    })
+}
+
+static PRELOADED: AtomicBool = AtomicBool::new(false);
+
+/// Remembers how the library was loaded. Called once, from `_PG_init`; a backend inherits the postmaster's answer.
+pub fn remember_preloading() {
+    PRELOADED.store(guc::is_preloading(), Ordering::Relaxed);
+}
+
+/// Is the library in `shared_preload_libraries`? Without it a client could prepare placeholder settings.
+#[pg_extern(stable, parallel_restricted)]
+fn _is_preloaded() -> bool {
+    PRELOADED.load(Ordering::Relaxed)
+}
+
+/// True while a superuser replays a dump; see [`guc::is_restoring`].
+#[pg_extern(stable, parallel_restricted)]
+fn _restoring() -> bool {
+    guc::is_restoring()
+}
+
+/// The caller's account, or NULL.
+#[pg_extern(stable, parallel_safe)]
+fn current_account_id() -> Option<Uuid> {
+    parse_uuid(&guc::ACCOUNT_ID.get()?)
+}
+
+/// The caller's id as text, or NULL for anonymous visitors and when nobody was introduced.
+#[pg_extern(stable, parallel_safe)]
+fn current_user_id() -> Option<String> {
+    guc::USER_ID.get()
+}
+
+/// The caller's id when it is a UUID, else NULL: what a rule compares with a reference to users.
+#[pg_extern(stable, parallel_safe)]
+fn current_user_uuid() -> Option<Uuid> {
+    parse_uuid(&guc::USER_ID.get()?)
+}
+
+/// The caller's email address, or NULL.
+#[pg_extern(stable, parallel_safe)]
+fn current_user_email() -> Option<String> {
+    guc::USER_EMAIL.get()
+}
+
+/// The name of the caller's role, or NULL.
+#[pg_extern(stable, parallel_safe)]
+fn current_user_role() -> Option<String> {
+    guc::USER_ROLE.get()
+}
+
+/// The names of the caller's groups; empty when there are none.
+#[pg_extern(stable, parallel_safe)]
+fn current_user_groups() -> Vec<String> {
+    guc::USER_GROUPS
+        .get()
+        .and_then(|json| serde_json::from_str(&json).ok())
+        .unwrap_or_default()
+}
+
+/// Is the caller in the group of this name, in its own account?
+#[pg_extern(stable, parallel_safe)]
+fn in_group(name: &str) -> bool {
+    current_user_groups().iter().any(|group| group == name)
+}
+
+/// How the caller was authenticated, or NULL when nobody was introduced.
+#[pg_extern(stable, parallel_safe)]
+fn current_auth_method() -> Option<String> {
+    guc::AUTH_METHOD.get()
+}
+
+/// The client's address as the gateway saw it, or NULL.
+#[pg_extern(stable, parallel_safe)]
+fn current_ip_address() -> Option<String> {
+    guc::IP_ADDRESS.get()
+}
+
+/// The client's user agent, or NULL.
+#[pg_extern(stable, parallel_safe)]
+fn current_user_agent() -> Option<String> {
+    guc::USER_AGENT.get()
+}
+
+/// Is the caller somebody: neither anonymous nor nobody?
+#[pg_extern(stable, parallel_safe)]
+fn is_authenticated() -> bool {
+    Context::current().is_authenticated()
+}
+
+/// Is the caller a user of the system account?
+#[pg_extern(stable, parallel_safe)]
+fn is_superadmin() -> bool {
+    Context::current().is_superadmin()
+}
+
+/// May the caller see masked values in clear (contract `records.md` §8): superadmins and members of `pii_access`.
+#[pg_extern(stable, parallel_safe)]
+fn sees_pii() -> bool {
+    is_superadmin() || in_group("pii_access")
+}
+
+/// Who goes into `created_by`: the caller's id, `anonymous`, or the login role of a direct SQL session.
+#[pg_extern(stable, parallel_restricted)]
+fn current_actor() -> String {
+    match guc::USER_ID.get() {
+        Some(id) => id,
+        None if Context::current().is_anonymous() => ANONYMOUS.to_owned(),
+        None => spi::session_user(),
+    }
+}
+
+fn parse_uuid(text: &str) -> Option<Uuid> {
+    text.parse::<uuid::Uuid>()
+        .ok()
+        .map(|id| Uuid::from_bytes(*id.as_bytes()))
+}
+
+/// Is a function of this extension doing DDL right now? Asked by the event trigger that guards our tables.
+#[pg_extern(stable, parallel_restricted)]
+fn _own_ddl() -> bool {
+    guc::OwnDdl::is_running()
+}

@@ -1,0 +1,192 @@
+//! Every way the extension refuses, one variant per cause, and the one place that chooses SQLSTATEs.
+//!
+//! MESSAGE is for people; DETAIL is JSON when a client needs fields; `docs/errors.md` has the table to HTTP.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
+use serde_json::{Value, json};
+use snackbase_core::{rules, schema::Problem};
+use thiserror::Error as ThisError;
+
+use crate::context::Operation;
+
+/// A refusal.
+#[derive(Debug, ThisError)]
+pub enum Error {
+    /// The library is not in `shared_preload_libraries`.
+    #[error("snackbase is not in shared_preload_libraries")]
+    NotPreloaded,
+    /// The caller is unknown, inactive, or its session was revoked.
+    #[error("Invalid or expired credentials")]
+    Unauthenticated,
+    /// The rule asks who the caller is, and the caller is anonymous.
+    #[error("Authentication required")]
+    AuthenticationRequired,
+    /// The operation is for users of the system account.
+    #[error("Superadmin access required")]
+    SuperadminRequired,
+    /// An anonymous caller named no account.
+    #[error("X-Account-ID header is required for unauthenticated requests")]
+    AccountHeaderMissing,
+    /// An anonymous caller named an account that does not exist.
+    #[error("Account not found")]
+    AccountNotFound,
+    /// An argument that no correct program sends.
+    #[error("{0}")]
+    Malformed(String),
+    /// No collection of this name.
+    #[error("Collection '{0}' not found")]
+    CollectionNotFound(String),
+    /// No visible record of this id: hidden and missing look alike.
+    #[error("Record not found")]
+    RecordNotFound,
+    /// The operation's rule is null.
+    #[error("Access denied: {} is locked for this collection", .0.name())]
+    Locked(Operation),
+    /// The body names fields that the caller may not write; the object of contract `rules.md` §1.1.
+    #[error("Field access denied")]
+    FieldAccess(Value),
+    /// A filter that does not compile.
+    #[error("{}", rules::summary(.0))]
+    Filter(Vec<rules::Error>),
+    /// A rule that does not compile, with its key (`list_rule`, …).
+    #[error("Invalid {key}: {}", rules::summary(errors))]
+    Rule {
+        /// The key of the rule in the request.
+        key: &'static str,
+        /// Every error of the compiler.
+        errors: Vec<rules::Error>,
+    },
+    /// A record that does not fit its collection.
+    #[error("Validation error")]
+    Invalid(Vec<Problem>),
+    /// A collection definition with semantic errors.
+    #[error("Validation failed: {}", problem_texts(.0))]
+    Definition(Vec<Problem>),
+    /// A request body of the wrong shape (HTTP 422).
+    #[error("The request body does not have the expected shape")]
+    Shape(Vec<Problem>),
+    /// The new row fails the create or update rule.
+    #[error("Record does not satisfy collection rules")]
+    RuleDenied,
+    /// Something exists already, or is still in use.
+    #[error("{message}")]
+    Conflict {
+        /// For people.
+        message: String,
+        /// The field in question.
+        field: &'static str,
+    },
+    /// Other collections refer to the one to be dropped.
+    #[error("Collection is referenced by other collections")]
+    Referenced(Vec<(String, String)>),
+    /// Records that refer to this one forbid its removal.
+    #[error("The record is still referenced by other records")]
+    RecordReferenced,
+    /// Our own defect: what the database holds contradicts what the code believes.
+    #[error("internal: {0}")]
+    Internal(String),
+    /// A failure of SPI itself. (Failures of the statements it runs keep their own SQLSTATE.)
+    #[error("internal: {0}")]
+    Spi(#[from] pgrx::spi::SpiError),
+}
+
+fn problem_texts(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|p| format!("{}: {}", p.path, p.message))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// The errors of a rule, each with the rule's key.
+fn rule_errors(errors: &[rules::Error], key: &str) -> Value {
+    errors
+        .iter()
+        .map(|error| {
+            let mut object = json!(error);
+            object["rule_key"] = json!(key);
+            object
+        })
+        .collect()
+}
+
+impl Error {
+    fn code(&self) -> PgSqlErrorCode {
+        use PgSqlErrorCode as Code;
+        match self {
+            Error::NotPreloaded => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Error::Unauthenticated | Error::AuthenticationRequired => {
+                Code::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION
+            }
+            Error::SuperadminRequired | Error::Locked(_) | Error::FieldAccess(_) => {
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE
+            }
+            Error::AccountHeaderMissing | Error::Malformed(_) | Error::Filter(_) | Error::Rule { .. } => {
+                Code::ERRCODE_INVALID_PARAMETER_VALUE
+            }
+            Error::AccountNotFound | Error::CollectionNotFound(_) | Error::RecordNotFound => {
+                Code::ERRCODE_NO_DATA_FOUND
+            }
+            Error::Invalid(_) | Error::Definition(_) => Code::ERRCODE_CHECK_VIOLATION,
+            Error::Shape(_) => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
+            Error::RuleDenied => Code::ERRCODE_WITH_CHECK_OPTION_VIOLATION,
+            Error::Conflict { .. } => Code::ERRCODE_UNIQUE_VIOLATION,
+            Error::Referenced(_) | Error::RecordReferenced => Code::ERRCODE_FOREIGN_KEY_VIOLATION,
+            Error::Internal(_) | Error::Spi(_) => Code::ERRCODE_INTERNAL_ERROR,
+        }
+    }
+
+    fn detail(&self) -> Option<Value> {
+        Some(match self {
+            Error::AccountHeaderMissing => {
+                json!([{"field": "X-Account-ID", "message": self.to_string(), "code": "required"}])
+            }
+            Error::FieldAccess(object) => object.clone(),
+            Error::Filter(errors) => {
+                json!({"error": "Invalid filter expression", "errors": errors})
+            }
+            Error::Rule { key, errors } => json!({"errors": rule_errors(errors, key)}),
+            Error::Invalid(problems) | Error::Definition(problems) | Error::Shape(problems) => {
+                json!(problems)
+            }
+            Error::Conflict { field, message } => {
+                json!([{"field": field, "message": message, "code": "conflict"}])
+            }
+            Error::Referenced(by) => json!({
+                "referenced_by": by.iter()
+                    .map(|(collection, field)| json!({"collection": collection, "field": field}))
+                    .collect::<Vec<_>>(),
+            }),
+            _ => return None,
+        })
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::NotPreloaded => {
+                Some("Set shared_preload_libraries = 'snackbase' in postgresql.conf and restart the server.")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for ErrorReport {
+    fn from(error: Error) -> ErrorReport {
+        let mut report = ErrorReport::new(error.code(), error.to_string(), function_name!());
+        if let Some(detail) = error.detail() {
+            report = report.set_detail(detail.to_string());
+        }
+        if let Some(hint) = error.hint() {
+            report = report.set_hint(hint);
+        }
+        report
+    }
+}
+
+/// Raises `error` from code that has no `Result` to return (triggers).
+pub fn raise(error: Error) -> ! {
+    ErrorReport::from(error).report(PgLogLevel::ERROR);
+    unreachable!("reporting at level ERROR does not return")
+}

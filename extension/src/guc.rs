@@ -1,0 +1,187 @@
+//! The one home of every `snackbase.*` setting: names, registration, reading, and setting for a transaction.
+//!
+//! All are superuser-set: a client cannot change them, whatever it sends (`GRANT SET` goes to the gateway's role
+//! alone). They are defined when the library is preloaded; before that anybody could create a placeholder of the
+//! same name, which is why nothing else in the house reads them by name.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::{PgLogLevel, pg_sys};
+
+use crate::error::Error;
+
+type Text = GucSetting<Option<CString>>;
+
+/// One setting: its name, where its value lives, and what it means.
+pub struct Setting {
+    name: &'static CStr,
+    meaning: &'static CStr,
+    value: Text,
+}
+
+// SAFETY: a backend is one thread; a Postgres setting is process-global in exactly the same way.
+unsafe impl Sync for Setting {}
+
+impl Setting {
+    const fn new(name: &'static CStr, meaning: &'static CStr) -> Self {
+        Setting {
+            name,
+            meaning,
+            value: Text::new(None),
+        }
+    }
+
+    /// The value in force, or `None` when it was never set or is empty. (A transaction-local value reads back as the
+    /// empty string afterwards, not as NULL.)
+    pub fn get(&self) -> Option<String> {
+        let value = self.value.get()?;
+        if value.is_empty() {
+            None
+        } else {
+            Some(value.to_string_lossy().into_owned())
+        }
+    }
+
+    /// Sets the value until the end of the transaction, with the rights of the current role.
+    ///
+    /// # Errors
+    /// 42501, raised by Postgres, when the current role may not set the parameter; 22023 for a NUL byte.
+    pub fn set_local(&self, value: &str) -> Result<(), Error> {
+        set_config_local(self.name, value)
+    }
+}
+
+/// The account of the caller: uuid text.
+pub static ACCOUNT_ID: Setting = Setting::new(c"snackbase.account_id", c"Account of the caller (uuid).");
+/// The caller's id; a user's uuid, or empty.
+pub static USER_ID: Setting = Setting::new(c"snackbase.user_id", c"Id of the caller.");
+/// The caller's address.
+pub static USER_EMAIL: Setting = Setting::new(c"snackbase.user_email", c"Email address of the caller.");
+/// The name of the caller's role.
+pub static USER_ROLE: Setting = Setting::new(c"snackbase.user_role", c"Role name of the caller.");
+/// The names of the caller's groups: a JSON array of strings.
+pub static USER_GROUPS: Setting = Setting::new(
+    c"snackbase.user_groups",
+    c"Names of the caller's groups (JSON array).",
+);
+/// How the caller proved who it is: `jwt`, `anonymous`, `direct_sql`, …
+pub static AUTH_METHOD: Setting = Setting::new(
+    c"snackbase.auth_method",
+    c"How the caller was authenticated; empty means nobody was introduced.",
+);
+/// The correlation id of the request.
+pub static REQUEST_ID: Setting = Setting::new(c"snackbase.request_id", c"Correlation id of the request.");
+/// The client's address.
+pub static IP_ADDRESS: Setting = Setting::new(c"snackbase.ip_address", c"Address of the client.");
+/// The client's `User-Agent`.
+pub static USER_AGENT: Setting = Setting::new(c"snackbase.user_agent", c"User agent of the client.");
+
+static ALL: [&Setting; 9] = [
+    &ACCOUNT_ID,
+    &USER_ID,
+    &USER_EMAIL,
+    &USER_ROLE,
+    &USER_GROUPS,
+    &AUTH_METHOD,
+    &REQUEST_ID,
+    &IP_ADDRESS,
+    &USER_AGENT,
+];
+
+/// Registers every setting. Called once, from `_PG_init`.
+pub fn register() {
+    for setting in ALL {
+        GucRegistry::define_string_guc(
+            setting.name,
+            setting.meaning,
+            c"Set by snackbase.enter() for one transaction, or by an administrator with ALTER ROLE ... SET.",
+            &setting.value,
+            GucContext::Suset,
+            GucFlags::default(),
+        );
+    }
+}
+
+/// Takes a role until the end of the transaction, as `SET LOCAL ROLE` does: the session's login role must be a member.
+///
+/// # Errors
+/// 42501, raised by Postgres, when it is not, or inside a security-restricted function.
+pub fn set_role_local(role: &str) -> Result<(), Error> {
+    set_config_local(c"role", role)
+}
+
+fn set_config_local(name: &CStr, value: &str) -> Result<(), Error> {
+    let value = CString::new(value).map_err(|_| Error::Malformed("a value holds U+0000".into()))?;
+    // SAFETY: both strings outlive the call, which copies them; it raises a Postgres error, which pgrx turns into an
+    // unwinding panic, when the current role may not set the parameter.
+    unsafe {
+        let context = if pg_sys::superuser() {
+            pg_sys::GucContext::PGC_SUSET
+        } else {
+            pg_sys::GucContext::PGC_USERSET
+        };
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            context,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_LOCAL,
+            true,
+            PgLogLevel::ERROR as i32,
+            false,
+        );
+    }
+    Ok(())
+}
+
+/// Is the library in `shared_preload_libraries`? Known only while `_PG_init` runs.
+pub fn is_preloading() -> bool {
+    // SAFETY: a plain global of the server, written by the postmaster only.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
+
+/// True while a superuser replays a dump. pg_dump and pg_restore begin every session with `row_security = off` and
+/// `check_function_bodies = off`, and nobody works with both by accident. Restored rows bring their audit entries
+/// with them and must not be audited again; a superuser could disable the triggers as well.
+pub fn is_restoring() -> bool {
+    // SAFETY: plain globals of the backend; superuser_arg reads the syscache inside a transaction.
+    unsafe {
+        !pg_sys::row_security
+            && !pg_sys::check_function_bodies
+            && pg_sys::superuser_arg(pg_sys::GetSessionUserId())
+    }
+}
+
+/// Did a superuser log in to this session (whatever role it has taken since)?
+pub fn is_session_superuser() -> bool {
+    // SAFETY: reads a global and the syscache, inside a transaction.
+    unsafe { pg_sys::superuser_arg(pg_sys::GetSessionUserId()) }
+}
+
+thread_local! {
+    static OWN_DDL: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// While one of these lives, DDL on collection tables is ours; the event trigger refuses anybody else's. Dropped on
+/// unwinding too, so a failed definition leaves no door open.
+pub struct OwnDdl(());
+
+impl OwnDdl {
+    /// Begins a stretch of our own DDL; stretches may nest.
+    pub fn begin() -> OwnDdl {
+        OWN_DDL.set(OWN_DDL.get() + 1);
+        OwnDdl(())
+    }
+
+    /// Is one of them alive?
+    pub fn is_running() -> bool {
+        OWN_DDL.get() > 0
+    }
+}
+
+impl Drop for OwnDdl {
+    fn drop(&mut self) {
+        OWN_DDL.set(OWN_DDL.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,430 @@
+//! Records: list, view, create, update, delete. Everything runs as the caller's operation role; what is decided here is
+//! only how a request becomes SQL and how a refusal reads.
+
+use pgrx::PgTryBuilder;
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
+use pgrx::prelude::*;
+use snackbase_core::names::{constraint, quote};
+use snackbase_core::records::{self, Mode, Rejection, Write};
+use snackbase_core::schema::{FieldList, FieldType, Problem, Value};
+
+use crate::collections::{self, Access, Collection, Readable};
+use crate::context::{Context, Operation};
+use crate::error::Error;
+use crate::json::JsonText;
+use crate::query::{self, uuid_value};
+use crate::{json, spi};
+
+/// Rows that may be skipped: beyond it, every page costs more than the one before.
+const MAX_SKIP: i64 = 100_000;
+
+/// One page of records; `docs/sql-api.md` §2.
+#[pg_extern(volatile, parallel_unsafe)]
+fn records_list(
+    collection: &str,
+    filter: Option<&str>,
+    sort: Option<&str>,
+    skip: Option<i64>,
+    max_items: Option<i64>,
+    fields: Option<&str>,
+) -> Result<JsonText, ErrorReport> {
+    let (skip, limit) = (skip.unwrap_or(0), max_items.unwrap_or(30));
+    Ok(JsonText(list(collection, filter, sort, skip, limit, fields)?))
+}
+
+/// One record; `docs/sql-api.md` §2.
+#[pg_extern(volatile, parallel_unsafe)]
+fn records_view(collection: &str, id: &str, fields: Option<&str>) -> Result<JsonText, ErrorReport> {
+    Ok(JsonText(view(collection, id, fields)?))
+}
+
+/// Creates a record; `docs/sql-api.md` §2.
+#[pg_extern(volatile, parallel_unsafe)]
+fn records_create(collection: &str, body: JsonText) -> Result<JsonText, ErrorReport> {
+    Ok(JsonText(create(collection, &body.0)?))
+}
+
+/// Changes a record: PUT when `replace`, else PATCH; `docs/sql-api.md` §2.
+#[pg_extern(volatile, parallel_unsafe)]
+fn records_update(
+    collection: &str,
+    id: &str,
+    body: JsonText,
+    replace: bool,
+) -> Result<JsonText, ErrorReport> {
+    let mode = if replace { Mode::Replace } else { Mode::Patch };
+    Ok(JsonText(update(collection, id, &body.0, mode)?))
+}
+
+/// Deletes a record; `docs/sql-api.md` §2.
+#[pg_extern(volatile, parallel_unsafe)]
+fn records_delete(collection: &str, id: &str) -> Result<bool, ErrorReport> {
+    delete(collection, id)?;
+    Ok(true)
+}
+
+/// The operation's rule as far as it speaks of the caller and not of rows (contract `rules.md` §1), and what the caller
+/// can read.
+fn admit(collection: &Collection, operation: Operation) -> Result<Access<'_>, Error> {
+    let context = Context::current();
+    if context.is_superadmin() {
+        return Ok(Access::Everything);
+    }
+    match collection.rule(operation) {
+        None => Err(Error::Locked(operation)),
+        Some(rule) if !rule.is_empty() && context.is_anonymous() => Err(Error::AuthenticationRequired),
+        Some(_) => Ok(Access::Listed(collection.field_list(operation))),
+    }
+}
+
+fn select_list(columns: &[Readable]) -> String {
+    columns
+        .iter()
+        .map(|column| column.expression.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn members(columns: Vec<Readable>) -> Vec<json::Member> {
+    columns.into_iter().map(|column| column.member).collect()
+}
+
+/// The first row as an object.
+fn one_row(rows: spi::Rows<'_>, members: &[json::Member]) -> Result<Option<String>, Error> {
+    let mut out = String::new();
+    match rows.into_iter().next() {
+        Some(row) => json::write_row(&mut out, &row, 1, members).map(|()| Some(out)),
+        None => Ok(None),
+    }
+}
+
+fn list(
+    name: &str,
+    filter: Option<&str>,
+    sort: Option<&str>,
+    skip: i64,
+    limit: i64,
+    fields: Option<&str>,
+) -> Result<String, Error> {
+    let collection = collections::open(name)?;
+    let access = admit(&collection, Operation::List)?;
+    if !(0..=MAX_SKIP).contains(&skip) || !(1..=100).contains(&limit) {
+        return Err(Error::Malformed(format!(
+            "skip is 0 to {MAX_SKIP}, limit is 1 to 100"
+        )));
+    }
+    let mut columns = query::projection(&collection, access, fields)?;
+    let trimmed =
+        query::wanted_fields(fields).is_some() || matches!(access, Access::Listed(FieldList::Only(_)));
+    if !trimmed {
+        columns.push(query::account_name(&collection, access));
+    }
+    let condition = query::condition(&collection, access, filter, 3)?;
+    let order = query::order_by(&collection, access, sort)?;
+    let relation = &collection.relation;
+    let page = format!(
+        "select {} from {relation} {} {order} limit $1 offset $2",
+        select_list(&columns),
+        condition.sql
+    );
+    let members = members(columns);
+    let mut arguments: Vec<DatumWithOid> = vec![limit.into(), skip.into()];
+    arguments.extend(query::bind(&condition.params));
+
+    let mut out = String::from("{\"items\":[");
+    let shown = spi::select(&page, &arguments, |rows| {
+        let mut count = 0i64;
+        for row in rows {
+            if count > 0 {
+                out.push(',');
+            }
+            json::write_row(&mut out, &row, 1, &members)?;
+            if trimmed {
+                // The key is always there; see contract records.md §2.
+                out.truncate(out.len() - 1);
+                out.push_str(",\"account_name\":null}");
+            }
+            count += 1;
+        }
+        Ok(count)
+    })?;
+    let total = if shown < limit && (shown > 0 || skip == 0) {
+        // The page ends before its limit, so it shows the end: nothing is left to count.
+        skip + shown
+    } else {
+        // Same snapshot as the page: this function has written nothing.
+        let condition = query::condition(&collection, access, filter, 1)?;
+        let count = format!("select count(*) from {relation} {}", condition.sql);
+        spi::select(&count, &query::bind(&condition.params), |rows| {
+            Ok(rows.first().get_one::<i64>()?.unwrap_or(0))
+        })?
+    };
+    out.push_str(&format!(
+        "],\"total\":{total},\"skip\":{skip},\"limit\":{limit}}}"
+    ));
+    Ok(out)
+}
+
+fn view(name: &str, id: &str, fields: Option<&str>) -> Result<String, Error> {
+    let collection = collections::open(name)?;
+    let access = admit(&collection, Operation::View)?;
+    let columns = query::projection(&collection, access, fields)?;
+    let id = uuid_value(id).ok_or(Error::RecordNotFound)?;
+    let statement = format!(
+        "select {} from {} where id = $1",
+        select_list(&columns),
+        collection.relation
+    );
+    let members = members(columns);
+    spi::select(&statement, &[id.into()], |rows| one_row(rows, &members))?.ok_or(Error::RecordNotFound)
+}
+
+fn create(name: &str, body: &str) -> Result<String, Error> {
+    let collection = collections::open(name)?;
+    let access = admit(&collection, Operation::Create)?;
+    let write = validated(&collection, access, body, Mode::Create)?;
+    let columns = query::projection(&collection, access, None)?;
+    let (mut names, mut values, arguments) = assignments(&collection, &write, 1);
+    if let Some(account) = &write.account_id {
+        names.push("account_id".to_owned());
+        values.push(format!("'{}'::uuid", uuid_text(account)?));
+    }
+    let source = if names.is_empty() {
+        "default values".to_owned()
+    } else {
+        format!("({}) values ({})", names.join(", "), values.join(", "))
+    };
+    let statement = format!(
+        "insert into {} {source} returning {}",
+        collection.relation,
+        select_list(&columns)
+    );
+    run_write(&collection, &statement, &arguments, members(columns))?
+        .ok_or_else(|| Error::Internal("INSERT returned no row".into()))
+}
+
+fn update(name: &str, id: &str, body: &str, mode: Mode) -> Result<String, Error> {
+    let collection = collections::open(name)?;
+    let found = uuid_value(id);
+    let exists = |collection: &Collection| -> Result<bool, Error> {
+        let Some(id) = found else { return Ok(false) };
+        let statement = format!("select 1 from {} where id = $1", collection.relation);
+        spi::select(&statement, &[id.into()], |rows| Ok(!rows.is_empty()))
+    };
+    // A record that does not exist is reported before anything about the body or the rule.
+    let prepared = admit(&collection, Operation::Update)
+        .and_then(|access| validated(&collection, access, body, mode).map(|write| (access, write)));
+    let (access, write) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            return Err(if exists(&collection)? {
+                error
+            } else {
+                Error::RecordNotFound
+            });
+        }
+    };
+    let id = found.ok_or(Error::RecordNotFound)?;
+    let columns = query::projection(&collection, access, None)?;
+    let (names, values, mut arguments) = assignments(&collection, &write, 2);
+    arguments.insert(0, id.into());
+    let mut sets: Vec<String> = names
+        .iter()
+        .zip(&values)
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect();
+    if sets.is_empty() {
+        // Nothing given still counts as a change: z_stamp sets who and when.
+        sets.push("updated_at = updated_at".to_owned());
+    }
+    let statement = format!(
+        "update {} set {} where id = $1 returning {}",
+        collection.relation,
+        sets.join(", "),
+        select_list(&columns)
+    );
+    run_write(&collection, &statement, &arguments, members(columns))?.ok_or(Error::RecordNotFound)
+}
+
+fn delete(name: &str, id: &str) -> Result<(), Error> {
+    let collection = collections::open(name)?;
+    let id = uuid_value(id).ok_or(Error::RecordNotFound)?;
+    if let Err(error) = admit(&collection, Operation::Delete) {
+        let statement = format!("select 1 from {} where id = $1", collection.relation);
+        let exists = spi::select(&statement, &[id.into()], |rows| Ok(!rows.is_empty()))?;
+        return Err(if exists { error } else { Error::RecordNotFound });
+    }
+    let statement = format!("delete from {} where id = $1 returning 1", collection.relation);
+    let deleted = run_write(&collection, &statement, &[id.into()], Vec::new())?;
+    deleted.map(|_| ()).ok_or(Error::RecordNotFound)
+}
+
+fn validated(collection: &Collection, access: Access<'_>, body: &str, mode: Mode) -> Result<Write, Error> {
+    let body: serde_json::Value = serde_json::from_str(body)
+        .map_err(|e| Error::Shape(vec![Problem::new("body", "json_invalid", e.to_string())]))?;
+    let (allowed, superadmin) = match access {
+        Access::Everything => (&FieldList::All, true),
+        Access::Listed(list) => (list, false),
+    };
+    let mut write = records::validate(&body, &collection.definition.fields, allowed, mode, superadmin)?;
+    // A default of a field the caller may not set: on create the column's own default does it, PUT leaves it alone.
+    write
+        .values
+        .retain(|(index, _)| allowed.allows(&collection.definition.fields[*index].name));
+    Ok(write)
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Error {
+        match rejection {
+            Rejection::Invalid(problems) => Error::Invalid(problems),
+            Rejection::NotAnObject => Error::Shape(vec![Problem::new(
+                "body",
+                "invalid_type",
+                "The body must be a JSON object",
+            )]),
+            Rejection::FieldAccess { .. } => Error::FieldAccess(rejection.to_json()),
+        }
+    }
+}
+
+/// Column names, value expressions and parameters (numbered from `first`) of a write.
+fn assignments<'a>(
+    collection: &Collection,
+    write: &'a Write,
+    first: usize,
+) -> (Vec<String>, Vec<String>, Vec<DatumWithOid<'a>>) {
+    let (mut names, mut values, mut arguments) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, value) in &write.values {
+        let field = &collection.definition.fields[*index];
+        let number = first + arguments.len();
+        names.push(quote(&field.name));
+        // The parameter's type follows from the field alone, so one plan serves NULL and values.
+        let (expression, argument): (String, DatumWithOid) = match field.field_type {
+            FieldType::Number => (format!("${number}"), number_of(value).into()),
+            FieldType::Boolean => (format!("${number}"), boolean_of(value).into()),
+            FieldType::Reference | FieldType::User => {
+                (format!("${number}"), text_of(value).and_then(uuid_value).into())
+            }
+            FieldType::Datetime => (format!("${number}::timestamptz"), text_of(value).into()),
+            FieldType::Date => (format!("${number}::date"), text_of(value).into()),
+            FieldType::Json | FieldType::File => (format!("${number}::jsonb"), text_of(value).into()),
+            _ => (format!("${number}"), text_of(value).into()),
+        };
+        values.push(expression);
+        arguments.push(argument);
+    }
+    (names, values, arguments)
+}
+
+fn text_of(value: &Value) -> Option<&str> {
+    match value {
+        Value::Text(text)
+        | Value::Datetime(text)
+        | Value::Date(text)
+        | Value::Uuid(text)
+        | Value::Json(text) => Some(text),
+        Value::Null | Value::Number(_) | Value::Boolean(_) => None,
+    }
+}
+
+fn number_of(value: &Value) -> Option<f64> {
+    if let Value::Number(number) = value {
+        Some(*number)
+    } else {
+        None
+    }
+}
+
+fn boolean_of(value: &Value) -> Option<bool> {
+    if let Value::Boolean(value) = value {
+        Some(*value)
+    } else {
+        None
+    }
+}
+
+/// A uuid as the text that a statement may hold.
+fn uuid_text(text: &str) -> Result<String, Error> {
+    text.parse::<uuid::Uuid>()
+        .map(|id| id.to_string())
+        .map_err(|_| Error::Malformed("account_id: not a uuid".into()))
+}
+
+/// Runs a writing statement and gives constraint violations the words of the contract.
+fn run_write(
+    collection: &Collection,
+    statement: &str,
+    arguments: &[DatumWithOid],
+    members: Vec<json::Member>,
+) -> Result<Option<String>, Error> {
+    use std::panic::AssertUnwindSafe;
+    // The closure's captures are not used again after an unwind: the transaction is aborted and the error re-raised.
+    let attempt = AssertUnwindSafe(|| spi::update(statement, arguments, |rows| one_row(rows, &members)));
+    PgTryBuilder::new(move || (attempt.0)())
+        .catch_when(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            |cause| match cause {
+                // Field access was checked before, so what row security refuses here is the new row.
+                CaughtError::PostgresError(report) if report.message().contains("row-level security") => {
+                    Err(Error::RuleDenied)
+                }
+                other => other.rethrow(),
+            },
+        )
+        .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |cause| {
+            violated(
+                collection,
+                cause,
+                "key",
+                "not_unique",
+                "must be unique: another record has this value",
+            )
+        })
+        .catch_when(PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION, |cause| {
+            violated(
+                collection,
+                cause,
+                "fkey",
+                "invalid_reference",
+                "refers to nothing in this account",
+            )
+        })
+        .catch_when(PgSqlErrorCode::ERRCODE_RESTRICT_VIOLATION, |_| {
+            Err(Error::RecordReferenced)
+        })
+        .execute()
+}
+
+/// Finds the field whose constraint the message names. (Of a Postgres error, the frames in between keep the message but
+/// not the constraint's own field; the name is looked for as a whole, in quotes of any language.)
+fn violated(
+    collection: &Collection,
+    cause: CaughtError,
+    suffix: &str,
+    code: &'static str,
+    text: &str,
+) -> Result<Option<String>, Error> {
+    let CaughtError::PostgresError(report) = &cause else {
+        cause.rethrow()
+    };
+    let message = report.message();
+    let names =
+        |name: &str| message.contains(&format!("\"{name}\"")) || message.contains(&format!("«{name}»"));
+    let field = collection
+        .definition
+        .fields
+        .iter()
+        .find(|field| names(&constraint(&collection.table, &field.name, suffix)));
+    match field {
+        // A violation of another table's key: that table refers to this record.
+        None if suffix == "fkey" => Err(Error::RecordReferenced),
+        None => cause.rethrow(),
+        Some(field) => Err(Error::Invalid(vec![Problem::new(
+            &field.name,
+            code,
+            format!("{} {text}", field.name),
+        )])),
+    }
+}

@@ -1,0 +1,174 @@
+//! Running one statement with bound parameters. The only SPI calls of the house.
+//!
+//! Plans are kept per backend and role: under row security a plan belongs to the role it was made for, and a rule,
+//! grant or table that changes makes Postgres re-plan by itself.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::rc::Rc;
+
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys;
+use pgrx::spi::{OwnedPreparedStatement, SpiHeapTupleData, SpiTupleTable};
+
+use pgrx::{PgBuiltInOids, PgOid, Spi};
+
+use crate::error::Error;
+
+/// The rows of a statement, valid while its `read` closure runs.
+pub type Rows<'a> = SpiTupleTable<'a>;
+
+/// One row of them.
+pub type Row<'a> = SpiHeapTupleData<'a>;
+
+/// How many plans a backend keeps. Statement texts do not depend on values, so this many distinct *shapes* of
+/// requests; beyond it all are dropped and the ones in use come back.
+const MAX_PLANS: usize = 500;
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    role: u32,
+    writes: bool,
+    statement: String,
+}
+
+thread_local! {
+    static PLANS: RefCell<HashMap<Key, Rc<OwnedPreparedStatement>>> = RefCell::new(HashMap::new());
+}
+
+/// Runs a statement that reads and hands its rows to `read`. Several calls of one SQL function see one snapshot
+/// as long as the transaction has not written.
+///
+/// # Errors
+/// What `read` returns, and [`Error::Spi`]. Failures inside the statement unwind as Postgres errors.
+pub fn select<R>(
+    statement: &str,
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(Rows<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    run(statement, arguments, false, read)
+}
+
+/// Runs a statement that writes and hands its rows (of `returning`) to `read`.
+///
+/// # Errors
+/// As [`select`].
+pub fn update<R>(
+    statement: &str,
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(Rows<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    run(statement, arguments, true, read)
+}
+
+/// Runs a utility statement (DDL), which has no parameters and no plan.
+///
+/// # Errors
+/// [`Error::Spi`]; failures inside the statement unwind as Postgres errors.
+pub fn execute(statement: &str) -> Result<(), Error> {
+    Spi::connect_mut(|client| client.update(statement, None, &[]).map(|_| ())).map_err(Error::from)
+}
+
+fn run<R>(
+    statement: &str,
+    arguments: &[DatumWithOid],
+    writes: bool,
+    read: impl FnOnce(Rows<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let key = Key {
+        role: current_role(),
+        writes,
+        statement: statement.to_owned(),
+    };
+    Spi::connect_mut(|client| {
+        // The clone keeps the plan alive while it runs; a trigger it fires may come back here.
+        let cached = PLANS.with_borrow(|plans| plans.get(&key).cloned());
+        let plan = match cached {
+            Some(plan) => plan,
+            None => {
+                let types: Vec<PgOid> = arguments
+                    .iter()
+                    .map(|argument| PgOid::from(argument.oid()))
+                    .collect();
+                let prepared = if writes {
+                    client.prepare_mut(statement, &types)?
+                } else {
+                    client.prepare(statement, &types)?
+                };
+                let plan = Rc::new(prepared.keep());
+                PLANS.with_borrow_mut(|plans| {
+                    if plans.len() >= MAX_PLANS {
+                        plans.clear();
+                    }
+                    plans.insert(key, plan.clone());
+                });
+                plan
+            }
+        };
+        let rows = if writes {
+            client.update(&*plan, None, arguments)?
+        } else {
+            client.select(&*plan, None, arguments)?
+        };
+        read(rows)
+    })
+}
+
+/// A query whose rows are fetched batch by batch; closed when dropped, or with the transaction.
+pub struct Cursor(String);
+
+impl Cursor {
+    /// Opens a cursor for a statement without parameters.
+    ///
+    /// # Errors
+    /// [`Error::Spi`].
+    pub fn open(statement: &str) -> Result<Cursor, Error> {
+        Spi::connect(|client| Ok(Cursor(client.try_open_cursor(statement, &[])?.detach_into_name())))
+    }
+
+    /// The next rows, at most `count`; fewer at the end.
+    ///
+    /// # Errors
+    /// What `read` returns, and [`Error::Spi`].
+    pub fn fetch<T>(
+        &mut self,
+        count: i64,
+        read: impl Fn(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        Spi::connect(|client| {
+            let mut cursor = client.find_cursor(&self.0)?;
+            let rows = cursor.fetch(count)?.map(|row| read(&row)).collect();
+            cursor.detach_into_name();
+            rows
+        })
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // A cursor found and not detached is closed. An error here would only mean that it is gone already.
+            let _ = Spi::connect(|client| client.find_cursor(&self.0).map(drop));
+        }
+    }
+}
+
+/// A `text[]` parameter.
+pub fn text_array(values: Vec<Option<String>>) -> DatumWithOid<'static> {
+    // SAFETY: the oid is that of the value's type.
+    unsafe { DatumWithOid::new(values, PgBuiltInOids::TEXTARRAYOID.value()) }
+}
+
+fn current_role() -> u32 {
+    // SAFETY: reads a global of the backend.
+    unsafe { pg_sys::GetUserId() }.to_u32()
+}
+
+/// The name of the login role of this session.
+pub fn session_user() -> String {
+    // SAFETY: GetUserNameFromId returns a palloc'ed, NUL-terminated name; the session's role exists.
+    unsafe { CStr::from_ptr(pg_sys::GetUserNameFromId(pg_sys::GetSessionUserId(), false)) }
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,1 @@
+//! In-database tests: one file per subject.

@@ -1,0 +1,105 @@
+-- What is wrong with this server, these roles, this database. The gateway refuses to start on severe findings.
+
+-- The first minor release of each major version in which a changed role cannot walk round row security
+-- (CVE-2024-10976, CVE-2024-10978), and the first in which planner statistics no longer show values of hidden rows
+-- (CVE-2025-8713).
+create function snackbase._release_finding(server_version_num int) returns text
+language sql immutable strict parallel safe
+return (
+    select case when server_version_num % 10000 < bypass then 'severe'
+                when server_version_num % 10000 < leak then 'warning' end
+      from (values (15, 9, 14), (16, 5, 10), (17, 1, 6)) as fixed(major, bypass, leak)
+     where major = server_version_num / 10000
+);
+
+create function snackbase.doctor(out severity text, out code text, out message text, out hint text)
+returns setof record
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    release text := snackbase._release_finding(current_setting('server_version_num')::int);
+    gateway pg_catalog.pg_roles;
+begin
+    if not snackbase._is_preloaded() then
+        return query values ('severe', 'not_preloaded', 'snackbase is not in shared_preload_libraries',
+            'Set shared_preload_libraries = ''snackbase'' in postgresql.conf and restart the server.');
+    end if;
+    if release = 'severe' then
+        return query values (release, 'old_release', format('PostgreSQL %s has holes in row security', current_setting('server_version')),
+            'Install the newest minor release of this major version.');
+    elsif release = 'warning' then
+        return query values (release, 'old_release',
+            format('PostgreSQL %s shows samples of hidden rows through planner statistics', current_setting('server_version')),
+            'Install the newest minor release of this major version.');
+    end if;
+    if current_setting('server_encoding') <> 'UTF8' then
+        return query values ('severe', 'encoding', 'the database is not UTF-8', 'Create the database with encoding UTF8.');
+    end if;
+
+    select * into gateway from pg_catalog.pg_roles where rolname = 'snackbase_gateway';
+    if gateway.rolsuper or gateway.rolbypassrls or gateway.rolcreaterole then
+        return query values ('severe', 'gateway_powerful', 'snackbase_gateway is superuser, bypasses row security or creates roles',
+            'alter role snackbase_gateway nosuperuser nobypassrls nocreaterole');
+    end if;
+    if gateway.rolinherit then
+        return query values ('severe', 'gateway_inherits', 'snackbase_gateway inherits the rights of the operation roles',
+            'alter role snackbase_gateway noinherit');
+    end if;
+    -- Whoever can become the owner or an administrator can undo every policy.
+    return query
+    select 'severe', 'gateway_member', format('snackbase_gateway is a member of %s', r.rolname), format('revoke %I from snackbase_gateway', r.rolname)
+      from pg_catalog.pg_roles r
+     where r.rolname <> 'snackbase_gateway'
+       and (r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolname in ('snackbase_owner', 'snackbase_hook', 'snackbase_reader'))
+       and exists (select from pg_catalog.pg_auth_members m
+                    where m.roleid = r.oid and m.member = gateway.oid);
+
+    return query
+    select 'severe', 'role_powerful', format('%s is superuser or bypasses row security', r.rolname),
+           format('alter role %I nosuperuser nobypassrls', r.rolname)
+      from pg_catalog.pg_roles r
+     where r.rolname like 'snackbase\_%' and r.rolname <> 'snackbase_gateway' and (r.rolsuper or r.rolbypassrls);
+
+    -- Every table of ours has row security, forced on its owner, and triggers that fire.
+    return query
+    select 'severe', 'row_security_off', format('row security is not enabled and forced on snackbase.%s', c.relname),
+           format('alter table snackbase.%1$I enable row level security; alter table snackbase.%1$I force row level security', c.relname)
+      from pg_catalog.pg_class c
+     where c.relnamespace = 'snackbase'::regnamespace and c.relkind in ('r', 'p')
+       and not (c.relrowsecurity and c.relforcerowsecurity);
+    return query
+    select 'severe', 'account_policy_missing', format('snackbase.%s has no restrictive policy named account', c.relname),
+           'Restore the table from a backup, or change a rule of the collection, which writes its policies again.'
+      from pg_catalog.pg_class c
+     where c.relnamespace = 'snackbase'::regnamespace and c.relkind in ('r', 'p')
+       and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = 'account_id' and not a.attisdropped)
+       and not exists (select from pg_catalog.pg_policy p where p.polrelid = c.oid and p.polname = 'account' and not p.polpermissive);
+    return query
+    select 'severe', 'trigger_disabled', format('trigger %s of snackbase.%s is disabled', t.tgname, c.relname),
+           format('alter table snackbase.%I enable always trigger %I', c.relname, t.tgname)
+      from pg_catalog.pg_trigger t
+      join pg_catalog.pg_class c on c.oid = t.tgrelid
+     where c.relnamespace = 'snackbase'::regnamespace and not t.tgisinternal and t.tgenabled = 'D';
+    return query
+    select 'severe', 'guard_disabled', format('event trigger %s is disabled', e.evtname), format('alter event trigger %I enable always', e.evtname)
+      from pg_catalog.pg_event_trigger e
+     where e.evtname like 'snackbase\_%' and e.evtenabled = 'D';
+
+    -- A grant to PUBLIC, or to a role that is not ours, opens a door past the views.
+    return query
+    select 'warning', 'foreign_grant', format('%s holds %s on snackbase.%s', coalesce(r.rolname, 'PUBLIC'), a.privilege_type, c.relname),
+           format('revoke all on snackbase.%I from %s', c.relname, coalesce(quote_ident(r.rolname), 'public'))
+      from pg_catalog.pg_class c
+     cross join lateral pg_catalog.aclexplode(c.relacl) a
+      left join pg_catalog.pg_roles r on r.oid = a.grantee
+     where c.relnamespace = 'snackbase'::regnamespace and c.relkind in ('r', 'p', 'v')
+       and coalesce(r.rolname, 'public') not like 'snackbase\_%'
+       and a.grantee <> c.relowner;
+    return query
+    select 'warning', 'version_differs', format('the library is %s, the installed objects are %s', snackbase.version(), e.extversion),
+           'alter extension snackbase update'
+      from pg_catalog.pg_extension e
+     where e.extname = 'snackbase' and e.extversion <> snackbase.version();
+end
+$$;

@@ -1,0 +1,74 @@
+-- Direct SQL for people: logins for BI tools, bound to one account. Run by an administrator (they create roles).
+
+-- A login that sees the views of schema snackbase_bi as one account sees them over HTTP, and nothing else. The account is
+-- fixed by ALTER ROLE … SET of a parameter that only a superuser may set.
+create function snackbase.bi_role_create(role_name text, account text, password text) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    account_id uuid := snackbase._account_find(account);
+begin
+    if account_id is null then
+        raise exception 'Account ''%'' not found', account using errcode = 'P0002';
+    end if;
+    execute format('create role %I login password %L in role snackbase_bi', role_name, password);
+    execute format('alter role %I set snackbase.account_id = %L', role_name, account_id);
+    execute format('alter role %I set snackbase.auth_method = %L', role_name, 'direct_sql');
+    return format('%s sees %s', role_name, account);
+end
+$$;
+
+-- Drops a login made by bi_role_create, and no other role.
+create function snackbase.bi_role_drop(role_name text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not pg_catalog.pg_has_role(role_name, 'snackbase_bi', 'member') or role_name like 'snackbase\_%' then
+        raise exception '% is not a role made by bi_role_create', role_name using errcode = '22023';
+    end if;
+    execute format('drop role %I', role_name);
+end
+$$;
+
+-- Definition and table must not drift apart, and the ledger must not be taken apart: DDL on tables of schema snackbase
+-- is for the functions of this extension, for DROP EXTENSION, and for a superuser replaying a dump.
+create function snackbase._guard_ddl() returns event_trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    touched text;
+begin
+    if snackbase._own_ddl() or snackbase._restoring() then
+        return;
+    end if;
+    if tg_event = 'sql_drop' then
+        if tg_tag in ('DROP EXTENSION', 'ALTER EXTENSION') then
+            return;
+        end if;
+        select d.object_identity into touched
+          from pg_catalog.pg_event_trigger_dropped_objects() d
+         where d.schema_name = 'snackbase'
+           and d.object_type in ('table', 'table column', 'table constraint', 'trigger', 'policy', 'index')
+         limit 1;
+    else
+        select d.object_identity into touched
+          from pg_catalog.pg_event_trigger_ddl_commands() d
+         where d.schema_name = 'snackbase' and not d.in_extension
+           and d.command_tag in ('ALTER TABLE', 'CREATE TRIGGER', 'ALTER TRIGGER', 'CREATE POLICY', 'ALTER POLICY', 'CREATE RULE')
+         limit 1;
+    end if;
+    if touched is not null then
+        raise exception '% belongs to snackbase and is changed by its functions only', touched
+            using errcode = '42501',
+                  hint = 'Use snackbase.collection_change() and its neighbours.';
+    end if;
+end
+$$;
+
+create event trigger snackbase_guard_ddl on ddl_command_end execute function snackbase._guard_ddl();
+create event trigger snackbase_guard_drop on sql_drop execute function snackbase._guard_ddl();
+alter event trigger snackbase_guard_ddl enable always;
+alter event trigger snackbase_guard_drop enable always;

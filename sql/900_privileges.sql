@@ -1,0 +1,179 @@
+-- Last: owners, row security of the core tables, what each role may call, what a dump contains.
+
+-- Refuse what could not be trusted anyway.
+do $$
+declare
+    finding record;
+begin
+    if not snackbase._is_preloaded() then
+        raise exception 'snackbase is not in shared_preload_libraries'
+            using errcode = '55000',
+                  hint = 'Set shared_preload_libraries = ''snackbase'' in postgresql.conf, restart the server, and create the extension again.';
+    end if;
+    if snackbase._release_finding(current_setting('server_version_num')::int) = 'severe' then
+        raise exception 'PostgreSQL % has holes in row security (CVE-2024-10976, CVE-2024-10978)', current_setting('server_version')
+            using errcode = '0A000', hint = 'Install the newest minor release of this major version.';
+    end if;
+    if current_setting('server_encoding') <> 'UTF8' then
+        raise exception 'snackbase needs a database with encoding UTF8' using errcode = '0A000';
+    end if;
+end
+$$;
+
+-- Tables and SECURITY DEFINER functions belong to snackbase_owner. Row security is enabled and forced everywhere.
+-- Policy `definer` lets those functions work on core tables; on collection tables there is none, so they see nothing.
+do $$
+declare
+    item record;
+begin
+    for item in
+        select c.oid::regclass as relation, c.relkind,
+               exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = 'account_id' and not a.attisdropped) as has_account
+          from pg_catalog.pg_class c
+         where c.relnamespace = 'snackbase'::regnamespace and c.relkind in ('r', 'v')
+         order by c.relname
+    loop
+        execute format('alter %s %s owner to snackbase_owner', case item.relkind when 'v' then 'view' else 'table' end, item.relation);
+        continue when item.relkind = 'v';
+        execute format('alter table %s enable row level security', item.relation);
+        execute format('alter table %s force row level security', item.relation);
+        execute format('create policy definer on %s for all to snackbase_owner using (true) with check (true)', item.relation);
+        execute format('create policy superadmin on %s for all to snackbase_superadmin using (true) with check (true)', item.relation);
+        if item.has_account then
+            execute format('create policy account on %s as restrictive for all
+                to snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, snackbase_member, snackbase_hook, snackbase_reader
+                using (account_id = (select snackbase.current_account_id()))', item.relation);
+        end if;
+    end loop;
+
+    for item in
+        select p.oid::regprocedure as signature
+          from pg_catalog.pg_proc p
+         where p.pronamespace = 'snackbase'::regnamespace and (p.prosecdef or p.proname = '_audit_record')
+    loop
+        execute format('alter function %s owner to snackbase_owner', item.signature);
+    end loop;
+    -- The views of snackbase_bi belong to the role they read as.
+    alter function snackbase._bi_view_replace(text) owner to snackbase_reader;
+    alter function snackbase._bi_view_drop(text) owner to snackbase_reader;
+end
+$$;
+
+-- What members of an account may read of the core tables.
+create policy member on snackbase.accounts for select
+    to snackbase_list, snackbase_member
+    using (id = (select snackbase.current_account_id()));
+create policy member on snackbase.users for select to snackbase_member using (true);
+create policy member on snackbase.groups for select to snackbase_member using (true);
+create policy member on snackbase.users_groups for select to snackbase_member using (true);
+create policy member on snackbase.roles for select to snackbase_member using (true);
+create policy member on snackbase.audit_change for select to snackbase_member using (true);
+
+grant select (id, name) on snackbase.accounts to snackbase_list;
+grant select on snackbase.accounts, snackbase.groups, snackbase.users_groups, snackbase.roles,
+                snackbase.audit_change, snackbase.audit_log
+   to snackbase_member;
+grant select (id, account_id, email, role_id, is_active, email_verified, created_at, updated_at) on snackbase.users to snackbase_member;
+
+grant select, insert, update, delete on snackbase.accounts, snackbase.account_code_counter, snackbase.roles, snackbase.users,
+                snackbase.groups, snackbase.users_groups
+   to snackbase_superadmin;
+grant select on snackbase.collections, snackbase.collection_rules, snackbase.sessions,
+                snackbase.audit_change, snackbase.audit_log
+   to snackbase_superadmin;
+
+-- The recorder writes as the owner and prints values the same way in every session.
+alter function snackbase._audit_record() security definer;
+alter function snackbase._audit_record() set search_path = pg_catalog, pg_temp;
+alter function snackbase._audit_record() set extra_float_digits = 1;
+alter function snackbase._audit_record() set datestyle = 'ISO, YMD';
+alter function snackbase._audit_record() set intervalstyle = 'postgres';
+alter function snackbase._audit_record() set bytea_output = 'hex';
+alter function snackbase.audit_verify(uuid, int) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_verify(uuid, int) set extra_float_digits = 1;
+alter function snackbase.audit_verify(uuid, int) set datestyle = 'ISO, YMD';
+alter function snackbase.audit_verify(uuid, int) set intervalstyle = 'postgres';
+alter function snackbase.audit_verify(uuid, int) set bytea_output = 'hex';
+
+-- DDL waits for a busy table no longer than this.
+alter function snackbase.collection_define(json) set lock_timeout = '2s';
+alter function snackbase._collection_change(text, json) set lock_timeout = '2s';
+alter function snackbase.collection_rules_change(text, json) set lock_timeout = '2s';
+alter function snackbase._collection_drop(text) set lock_timeout = '2s';
+-- "does not exist, skipping" is not news to whoever defines a collection.
+alter function snackbase.collection_define(json) set client_min_messages = warning;
+alter function snackbase._collection_change(text, json) set client_min_messages = warning;
+alter function snackbase.collection_rules_change(text, json) set client_min_messages = warning;
+alter function snackbase._collection_drop(text) set client_min_messages = warning;
+
+-- Functions: nothing for PUBLIC except what policies and views call in the name of whoever asks.
+revoke all on all functions in schema snackbase from public;
+grant execute on function
+    snackbase.current_account_id(), snackbase.current_user_id(), snackbase.current_user_uuid(), snackbase.current_user_email(),
+    snackbase.current_user_role(), snackbase.current_user_groups(), snackbase.current_auth_method(), snackbase.current_actor(),
+    snackbase.is_authenticated(), snackbase.is_superadmin(), snackbase.in_group(text), snackbase.sees_pii(),
+    snackbase.mask(text, text), snackbase.rfc3339(timestamptz),
+    snackbase.num_add(float8, float8), snackbase.num_subtract(float8, float8), snackbase.num_multiply(float8, float8),
+    snackbase.num_divide(float8, float8), snackbase.num_modulo(float8, float8),
+    snackbase.version(), snackbase._restoring(), snackbase._is_preloaded(), snackbase._own_ddl(), snackbase._guard_ddl(),
+    snackbase.abort(int, text)
+   to public;
+grant execute on all functions in schema snackbase to snackbase_owner;
+grant execute on function snackbase._collection_load(text) to snackbase_reader;
+grant execute on function
+    snackbase._collection_load(text),
+    snackbase.records_list(text, text, text, bigint, bigint, text), snackbase.records_view(text, text, text),
+    snackbase.records_create(text, json), snackbase.records_update(text, text, json, boolean), snackbase.records_delete(text, text)
+   to snackbase_gateway, snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, snackbase_superadmin;
+grant execute on function
+    snackbase.audit_list(json), snackbase.audit_view(bigint), snackbase._audit_header(snackbase.audit_change),
+    snackbase._audit_entries_json(snackbase.audit_change[], bigint, bigint, boolean),
+    snackbase._audit_header_hash(uuid, text, text, timestamptz, text, text, text, timestamptz, text, text, bigint, text, text, text, text, text, text),
+    snackbase._audit_chain(bytea, jsonb, bytea), snackbase._audit_entries(bytea, jsonb, bytea), snackbase.auth_me()
+   to snackbase_gateway, snackbase_member, snackbase_superadmin;
+-- The gateway evaluates these calls before it has a role, so it needs the right to name them; each looks at the caller itself,
+-- or touches only what the role taken by enter() may touch.
+grant execute on function
+    snackbase.enter(json, text), snackbase._identity_lookup(uuid, uuid, uuid), snackbase._anonymous_lookup(text),
+    snackbase.auth_register(text, text, text, text), snackbase.auth_login_find(text, text, text),
+    snackbase.auth_login_finish(uuid, uuid, uuid, uuid, text, timestamptz),
+    snackbase.auth_refresh(uuid, text, uuid, text, timestamptz), snackbase.auth_logout(uuid),
+    snackbase.superadmin_exists(), snackbase.superadmin_create(text, text, boolean), snackbase.doctor()
+   to snackbase_gateway;
+grant execute on function
+    snackbase.collection_list(bigint, bigint, text, text, text), snackbase.collection_names(), snackbase.collection_view(text),
+    snackbase.collection_define(json), snackbase.collection_change(text, json), snackbase._collection_change(text, json),
+    snackbase.collection_drop(text), snackbase._collection_drop(text),
+    snackbase.collection_rules_view(text), snackbase.collection_rules_change(text, json),
+    snackbase._collection_find(text), snackbase._collection_json(snackbase.collections), snackbase._records_count(regclass),
+    snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text),
+    snackbase.user_create(json), snackbase.user_verify(uuid),
+    snackbase._account_create(text, text, text, boolean), snackbase._account_detail(snackbase.accounts), snackbase._account_find(text),
+    snackbase._account_code_take(), snackbase._account_code_after(int), snackbase._account_code_text(int), snackbase._account_code_value(text),
+    snackbase._slug_from(text), snackbase._slug_problem(text), snackbase._slug_check(text, text),
+    snackbase._user_create(uuid, text, text, int, boolean, boolean), snackbase._user_json(snackbase.users),
+    snackbase.audit_verify(uuid, int), snackbase._audit_image(anyelement, text[])
+   to snackbase_superadmin;
+grant execute on function
+    snackbase.collection_list(bigint, bigint, text, text, text), snackbase.collection_names(), snackbase.collection_view(text),
+    snackbase.collection_define(json), snackbase.collection_change(text, json), snackbase.collection_drop(text),
+    snackbase.collection_rules_view(text), snackbase.collection_rules_change(text, json),
+    snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text),
+    snackbase.user_create(json), snackbase.user_verify(uuid)
+   to snackbase_gateway;
+grant execute on function snackbase.doctor() to snackbase_superadmin;
+
+-- pg_dump: the rows of our tables, less what CREATE EXTENSION inserts itself (and guards against change).
+select pg_catalog.pg_extension_config_dump('snackbase.accounts', $$where id <> '00000000-0000-0000-0000-000000000000'$$);
+select pg_catalog.pg_extension_config_dump('snackbase.account_code_counter', '');
+select pg_catalog.pg_extension_config_dump('snackbase.roles', 'where id > 2');
+select pg_catalog.pg_extension_config_dump('snackbase.roles_id_seq', '');
+select pg_catalog.pg_extension_config_dump('snackbase.users', '');
+select pg_catalog.pg_extension_config_dump('snackbase.groups', '');
+select pg_catalog.pg_extension_config_dump('snackbase.users_groups', '');
+select pg_catalog.pg_extension_config_dump('snackbase.sessions', '');
+select pg_catalog.pg_extension_config_dump('snackbase.refresh_tokens', '');
+select pg_catalog.pg_extension_config_dump('snackbase.collections', '');
+select pg_catalog.pg_extension_config_dump('snackbase.collection_rules', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_change', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_change_id_seq', '');
