@@ -123,6 +123,7 @@ fn define(body: &str) -> Result<JsonText, Error> {
     let _ddl = guc::OwnDdl::begin();
     lock_name(&definition.name)?;
     refuse_taken_name(&definition.name)?;
+    refuse_encryption(&definition.fields)?;
     let definition = resolve_references(definition)?;
     let id = insert_definition(&definition)?;
     let collection = Collection::new(id, definition, 1);
@@ -139,6 +140,7 @@ fn change(wanted: &str, body: &str) -> Result<JsonText, Error> {
     let _ddl = guc::OwnDdl::begin();
     let current = lock_current(wanted)?;
     let definition = resolve_references(changes.apply(&current.definition)?)?;
+    refuse_encryption(&definition.fields)?;
     store_change(&current, definition)
 }
 
@@ -302,6 +304,31 @@ fn resolve_references(mut definition: Definition) -> Result<Definition, Error> {
     }
 }
 
+/// Nothing encrypts yet, and a field must not promise what is not done: its values would be stored in clear.
+fn refuse_encryption(fields: &[Field]) -> Result<(), Error> {
+    let problems: Vec<Problem> = fields
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| field.encrypted)
+        .map(|(index, field)| {
+            let message = format!(
+                "'{}': encrypted fields are not available in this version",
+                field.name
+            );
+            Problem::new(
+                format!("schema[{index}].encrypted"),
+                "encryption_not_available",
+                message,
+            )
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Definition(problems))
+    }
+}
+
 fn insert_definition(definition: &Definition) -> Result<String, Error> {
     let id = spi::update(
         "insert into snackbase.collections (name, schema) values ($1, $2::json) returning id::text",
@@ -371,7 +398,7 @@ fn refuse_what_rows_forbid(wanted: &str, body: &str) -> Result<(), Error> {
                     current.relation,
                     quote(&field.name)
                 );
-                (field, sql, "required_null", "records have no value")
+                (field, sql, "required_null", "record(s) have no value")
             }
             Change::AddUnique(field) => {
                 let column = quote(&field.name);
