@@ -1,1 +1,6 @@
-//! The SnackBase gateway.
+//! The SnackBase gateway: authenticates a request, introduces its caller to Postgres and forwards.
+//!
+//! Isolation, access rules and audit live in the database (`docs/ARCHITECTURE.md`). The gateway knows no column and no
+//! table of a collection, and does not parse the rows it forwards. One request is one prepared statement (`db`).
+
+pub mod error;
