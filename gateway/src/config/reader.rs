@@ -1,0 +1,322 @@
+//! Reads variables of the environment by type and notes what is wrong with them.
+
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, Method};
+use tokio_postgres::config::SslMode;
+
+use super::{Absent, Allowed, Cors, SAMPLE_SECRET, SETTINGS, Text};
+use crate::limits::TrustedProxies;
+
+/// Reads one variable after the other and notes the mistakes. A method that answers `None` for a variable with a default
+/// has noted one.
+pub(super) struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    mistakes: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            lookup,
+            mistakes: Vec::new(),
+        }
+    }
+
+    pub(super) fn mistakes(&self) -> &[String] {
+        &self.mistakes
+    }
+
+    pub(super) fn into_mistakes(self) -> Vec<String> {
+        self.mistakes
+    }
+
+    pub(super) fn mistake(&mut self, sentence: impl Into<String>) {
+        self.mistakes.push(sentence.into());
+    }
+
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        (self.lookup)(name).is_some_and(|text| !text.trim().is_empty())
+    }
+
+    /// The text of a variable, or its default.
+    pub(super) fn raw(&self, name: &str) -> Option<String> {
+        if self.is_set(name) {
+            return (self.lookup)(name);
+        }
+        SETTINGS
+            .iter()
+            .find(|setting| setting.name == name)
+            .and_then(|setting| match setting.default {
+                Text(text) => Some(text.to_owned()),
+                Absent(_) => None,
+            })
+    }
+
+    pub(super) fn parsed<T: std::str::FromStr>(&mut self, name: &str, wanted: &str) -> Option<T> {
+        let text = self.raw(name)?;
+        let value = text.trim().parse().ok();
+        if value.is_none() {
+            self.mistake(format!("{name} must be {wanted}, not \"{}\".", text.trim()));
+        }
+        value
+    }
+
+    pub(super) fn number(&mut self, name: &str, least: u64, most: u64) -> Option<u64> {
+        let wanted = format!("a whole number from {least} to {most}");
+        let number = self.parsed::<u64>(name, &wanted)?;
+        if (least..=most).contains(&number) {
+            return Some(number);
+        }
+        self.mistake(format!("{name} must be {wanted}, not {number}."));
+        None
+    }
+
+    /// A number from 1 to `most`; `fallback` when absent.
+    pub(super) fn count(&mut self, name: &str, fallback: usize, most: u64) -> Option<usize> {
+        if !self.is_set(name) {
+            return Some(fallback);
+        }
+        self.number(name, 1, most)
+            .and_then(|number| usize::try_from(number).ok())
+    }
+
+    pub(super) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.raw(name)?.trim().to_ascii_lowercase();
+        let value = words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, value)| *value);
+        if value.is_none() {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.mistake(format!(
+                "{name} must be one of {}, not \"{text}\".",
+                known.join(", ")
+            ));
+        }
+        value
+    }
+
+    pub(super) fn switch(&mut self, name: &str) -> Option<bool> {
+        self.word(
+            name,
+            &[("true", true), ("false", false), ("1", true), ("0", false)],
+        )
+    }
+
+    fn list(&mut self, name: &str) -> Option<Vec<String>> {
+        let text = self.raw(name)?;
+        let text = text.trim();
+        if !text.starts_with('[') {
+            return Some(
+                text.split(',')
+                    .map(|item| item.trim().to_owned())
+                    .filter(|i| !i.is_empty())
+                    .collect(),
+            );
+        }
+        let list = serde_json::from_str(text).ok();
+        if list.is_none() {
+            self.mistake(format!(
+                "{name} starts with [ but is not a JSON array of strings."
+            ));
+        }
+        list
+    }
+
+    fn allowed<T: std::str::FromStr>(&mut self, name: &str, wanted: &str) -> Option<Allowed<T>> {
+        let list = self.list(name)?;
+        if list.iter().any(|item| item == "*") {
+            return Some(Allowed::Any);
+        }
+        let mut items = Vec::with_capacity(list.len());
+        for item in list {
+            match item.parse() {
+                Ok(value) => items.push(value),
+                Err(_) => {
+                    self.mistake(format!("{name}: \"{item}\" is not {wanted}."));
+                    return None;
+                }
+            }
+        }
+        Some(Allowed::List(items))
+    }
+
+    pub(super) fn prefix(&mut self, name: &str) -> Option<String> {
+        let text = self.raw(name)?;
+        let prefix = text.trim().trim_end_matches('/');
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+        if prefix.starts_with('/') && prefix.chars().all(plain) && !prefix.contains("//") {
+            return Some(prefix.to_owned());
+        }
+        self.mistake(format!(
+            "{name} must be a path such as /api/v1, of letters, digits, - _ . and /, not \"{text}\"."
+        ));
+        None
+    }
+
+    /// A host name in lower case; `None` when absent.
+    pub(super) fn domain(&mut self, name: &str) -> Option<String> {
+        let domain = self
+            .raw(name)?
+            .trim()
+            .trim_start_matches('.')
+            .to_ascii_lowercase();
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        if domain.chars().all(plain) && !domain.is_empty() {
+            return Some(domain);
+        }
+        self.mistake(format!(
+            "{name} must be a host name such as example.com, without scheme and port."
+        ));
+        None
+    }
+
+    /// A secret, which is never part of a sentence.
+    pub(super) fn secret(&mut self, name: &str, production: bool) -> Option<String> {
+        let secret = self.raw(name)?;
+        if production && secret == SAMPLE_SECRET {
+            self.mistake(format!("{name} is the sample value, which production refuses."));
+            return None;
+        }
+        if production && secret.len() < 32 {
+            self.mistake(format!("{name} must have at least 32 characters in production."));
+            return None;
+        }
+        Some(secret)
+    }
+
+    pub(super) fn database(&mut self, statement_timeout_ms: u64) -> Option<tokio_postgres::Config> {
+        let name = "SNACKBASE_DATABASE_URL";
+        let mut config = match self.raw(name) {
+            // The parser's message can quote the text, and the text can hold a password.
+            Some(text) => match text.parse::<tokio_postgres::Config>() {
+                Ok(config) => config,
+                Err(_) => {
+                    self.mistake(format!(
+                        "{name} is not a connection text such as postgres://user@host:5432/database."
+                    ));
+                    return None;
+                }
+            },
+            None => {
+                let mut config = tokio_postgres::Config::new();
+                if let Some(password) = self.raw("PGPASSWORD") {
+                    config.password(password);
+                }
+                if let Some(host) = self.raw("PGHOST") {
+                    config.host(&host);
+                }
+                if self.is_set("PGPORT") {
+                    config.port(self.parsed("PGPORT", "a port number")?);
+                }
+                if let Some(user) = self.raw("PGUSER") {
+                    config.user(&user);
+                }
+                if let Some(database) = self.raw("PGDATABASE") {
+                    config.dbname(&database);
+                }
+                config
+            }
+        };
+        if config.get_ssl_mode() == SslMode::Require {
+            self.mistake(format!(
+                "{name} asks for sslmode=require, but this build speaks to Postgres without TLS: use a socket directory \
+                 or a private network."
+            ));
+            return None;
+        }
+        if config.get_hosts().is_empty() {
+            config.host("127.0.0.1");
+        }
+        if config.get_user().is_none() {
+            config.user("snackbase_gateway");
+        }
+        if config.get_dbname().is_none() {
+            config.dbname("snackbase");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(5));
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("snackbase-gateway");
+        }
+        let ours = format!("-c statement_timeout={statement_timeout_ms}");
+        let options = match config.get_options() {
+            Some(theirs) => format!("{theirs} {ours}"),
+            None => ours,
+        };
+        config.options(options);
+        Some(config)
+    }
+
+    pub(super) fn trusted_proxies(&mut self, name: &str) -> Option<TrustedProxies> {
+        match TrustedProxies::parse(&self.list(name)?) {
+            Ok(proxies) => Some(proxies),
+            Err(entry) => {
+                self.mistake(format!(
+                    "{name}: \"{entry}\" is neither an address nor a CIDR block nor *."
+                ));
+                None
+            }
+        }
+    }
+
+    pub(super) fn cors(&mut self) -> Option<Cors> {
+        let origins =
+            self.allowed::<HeaderValue>("SNACKBASE_CORS_ORIGINS", "an origin such as https://example.com");
+        let credentials = self.switch("SNACKBASE_CORS_ALLOW_CREDENTIALS");
+        let methods = self.allowed::<Method>("SNACKBASE_CORS_ALLOW_METHODS", "a method");
+        let headers = self.allowed::<HeaderName>("SNACKBASE_CORS_ALLOW_HEADERS", "a header name");
+        let cors = Cors {
+            origins: origins?,
+            credentials: credentials?,
+            methods: methods?,
+            headers: headers?,
+        };
+        if cors.credentials && matches!(cors.origins, Allowed::Any) {
+            self.mistake("SNACKBASE_CORS_ORIGINS=* needs SNACKBASE_CORS_ALLOW_CREDENTIALS=false.");
+            return None;
+        }
+        Some(cors)
+    }
+
+    pub(super) fn security_headers(&mut self, production: bool) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        let enabled = self.switch("SNACKBASE_SECURITY_HEADERS_ENABLED")?;
+        let hsts = self.number("SNACKBASE_HSTS_MAX_AGE", 0, u64::from(u32::MAX))?;
+        let csp = self.header_value("SNACKBASE_CSP_POLICY");
+        let permissions = self.header_value("SNACKBASE_PERMISSIONS_POLICY");
+        if !enabled {
+            return Some(Vec::new());
+        }
+        let mut headers = vec![
+            ("x-content-type-options", HeaderValue::from_static("nosniff")),
+            ("x-frame-options", HeaderValue::from_static("DENY")),
+            ("x-xss-protection", HeaderValue::from_static("1; mode=block")),
+            ("content-security-policy", csp?),
+            ("permissions-policy", permissions?),
+            (
+                "referrer-policy",
+                HeaderValue::from_static("strict-origin-when-cross-origin"),
+            ),
+        ];
+        if production {
+            let value = format!("max-age={hsts}; includeSubDomains");
+            headers.push(("strict-transport-security", HeaderValue::try_from(value).ok()?));
+        }
+        Some(
+            headers
+                .into_iter()
+                .map(|(name, value)| (HeaderName::from_static(name), value))
+                .collect(),
+        )
+    }
+
+    fn header_value(&mut self, name: &str) -> Option<HeaderValue> {
+        let value = HeaderValue::try_from(self.raw(name)?).ok();
+        if value.is_none() {
+            self.mistake(format!("{name} has characters that a header cannot carry."));
+        }
+        value
+    }
+}

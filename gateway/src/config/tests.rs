@@ -1,0 +1,126 @@
+//! Settings: defaults, and one sentence per mistake.
+
+use super::*;
+
+fn read(pairs: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    Config::read(&|name| {
+        pairs
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn mistakes(pairs: &[(&str, &str)]) -> Vec<String> {
+    read(pairs).err().unwrap_or_default()
+}
+
+#[test]
+fn an_empty_environment_is_a_valid_development_configuration() {
+    let config = read(&[]).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
+    assert_eq!(config.api_prefix, "/api/v1");
+    assert_eq!(config.environment, Environment::Development);
+    assert_eq!(config.database.get_user(), Some("snackbase_gateway"));
+    assert_eq!(config.database.get_options(), Some("-c statement_timeout=15000"));
+    assert!(config.secret_key.is_none());
+}
+
+#[test]
+fn every_setting_is_named_once_and_documented() {
+    let mut names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+    assert!(names.iter().all(|name| name.starts_with("SNACKBASE_")));
+    names.sort_unstable();
+    let before = names.len();
+    names.dedup();
+    assert_eq!(names.len(), before);
+    let help = help();
+    assert!(names.iter().all(|name| help.contains(name)));
+}
+
+#[test]
+fn all_mistakes_are_reported_together_one_sentence_each() {
+    let found = mistakes(&[
+        ("SNACKBASE_PORT", "eighty"),
+        ("SNACKBASE_HOST", "nowhere"),
+        ("SNACKBASE_ENVIRONMENT", "prod"),
+        ("SNACKBASE_PASSWORD_MIN_LENGTH", "7"),
+        ("SNACKBASE_TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
+        ("SNACKBASE_SUPERADMIN_EMAIL", "root@example.com"),
+        ("SNACKBASE_CORS_ORIGINS", "*"),
+        ("SNACKBASE_API_PREFIX", "api"),
+        ("SNACKBASE_ACCESS_LOG", "maybe"),
+    ]);
+    assert_eq!(found.len(), 9, "{found:#?}");
+    assert!(
+        found
+            .iter()
+            .all(|sentence| sentence.ends_with('.') && sentence.contains("SNACKBASE_"))
+    );
+}
+
+#[test]
+fn production_refuses_missing_sample_and_short_secrets() {
+    let production = ("SNACKBASE_ENVIRONMENT", "production");
+    assert_eq!(
+        mistakes(&[production]),
+        ["SNACKBASE_SECRET_KEY is required in production."]
+    );
+    let sample = mistakes(&[production, ("SNACKBASE_SECRET_KEY", SAMPLE_SECRET)]);
+    assert_eq!(
+        sample,
+        ["SNACKBASE_SECRET_KEY is the sample value, which production refuses."]
+    );
+    let short = mistakes(&[production, ("SNACKBASE_SECRET_KEY", "hunter2")]);
+    assert_eq!(
+        short,
+        ["SNACKBASE_SECRET_KEY must have at least 32 characters in production."]
+    );
+    let key = ("SNACKBASE_SECRET_KEY", "0123456789abcdef0123456789abcdef");
+    let sample = mistakes(&[production, key, ("SNACKBASE_ENCRYPTION_KEY", SAMPLE_SECRET)]);
+    assert_eq!(sample.len(), 1);
+    assert!(read(&[production, key]).is_ok_and(|config| {
+        config
+            .security_headers
+            .iter()
+            .any(|(name, _)| name == "strict-transport-security")
+    }));
+}
+
+#[test]
+fn a_wrong_connection_text_is_not_repeated() {
+    let found = mistakes(&[("SNACKBASE_DATABASE_URL", "postgres://me:hunter2@[host/db")]);
+    assert_eq!(found.len(), 1);
+    assert!(!found[0].contains("hunter2"));
+}
+
+#[test]
+fn the_database_comes_from_the_url_or_from_libpq_variables() {
+    let url = [
+        ("SNACKBASE_DATABASE_URL", "host=/run/pg port=5433 user=u dbname=d"),
+        ("PGUSER", "ignored"),
+    ];
+    let config = read(&url).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    assert_eq!(config.database.get_user(), Some("u"));
+    assert_eq!(config.database.get_ports(), [5433]);
+    let config = read(&[("PGHOST", "/run/pg"), ("PGPORT", "5434"), ("PGDATABASE", "x")])
+        .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    assert_eq!(config.database.get_dbname(), Some("x"));
+    assert_eq!(config.database.get_ports(), [5434]);
+    assert_eq!(
+        mistakes(&[("SNACKBASE_DATABASE_URL", "postgres://h/d?sslmode=require")]).len(),
+        1
+    );
+}
+
+#[test]
+fn lists_are_comma_separated_or_json() {
+    for text in [
+        "https://a.example, https://b.example",
+        r#"["https://a.example","https://b.example"]"#,
+    ] {
+        let config =
+            read(&[("SNACKBASE_CORS_ORIGINS", text)]).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        assert!(matches!(&config.cors.origins, Allowed::List(origins) if origins.len() == 2));
+    }
+}
