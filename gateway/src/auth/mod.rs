@@ -3,3 +3,295 @@
 
 pub mod jwt;
 pub mod password;
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::state::State;
+
+/// Address of the connected peer; `serve` puts it into every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Identifier of a request, in `X-Correlation-ID`, the log and the audit trail. The outermost layer sets it.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub HeaderValue);
+
+/// Where a request comes from. It goes into the audit trail and decides nothing.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    request_id: Option<HeaderValue>,
+    address: Option<IpAddr>,
+    user_agent: Option<HeaderValue>,
+    /// The host the client asked for, in lower case and without port.
+    pub host: Option<String>,
+}
+
+impl Origin {
+    fn of(parts: &Parts, state: &State) -> Self {
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+        let proxies = &state.config.trusted_proxies;
+        Self {
+            request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
+            address: peer.map(|peer| proxies.client_address(peer, &parts.headers)),
+            user_agent: parts.headers.get(header::USER_AGENT).cloned(),
+            host: None,
+        }
+    }
+
+    /// This origin with nobody behind it: for the flows before a login.
+    #[must_use]
+    pub fn nobody(self) -> Caller {
+        Caller {
+            who: Who::Anonymous { account: None },
+            origin: self,
+        }
+    }
+}
+
+impl FromRequestParts<State> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Infallible> {
+        let mut origin = Self::of(parts, state);
+        if let Some(Peer(peer)) = parts.extensions.get::<Peer>() {
+            origin.host = state.config.trusted_proxies.host(peer.ip(), &parts.headers);
+        }
+        Ok(origin)
+    }
+}
+
+/// Who is asking, as far as the credential tells.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// The bearer of a valid access token.
+    User {
+        /// The user.
+        user_id: Uuid,
+        /// The account that the token was issued for.
+        account_id: Uuid,
+        /// The session; the database refuses a revoked one.
+        session_id: Uuid,
+    },
+    /// Nobody, in the account that the header `X-Account-ID` names.
+    Anonymous {
+        /// Slug or code.
+        account: Option<HeaderValue>,
+    },
+}
+
+/// Who is asking and from where: what `snackbase.enter` is told.
+///
+/// As an extractor it demands a credential and answers 401 without one. A handler without a `Caller` is public.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    who: Who,
+    origin: Origin,
+}
+
+/// A [`Caller`] that may be anonymous; for records only. A credential that is presented but not valid is still 401.
+#[derive(Clone, Debug)]
+pub struct CallerOrAnonymous(pub Caller);
+
+/// The first parameter of every statement. Shape: `docs/sql-api.md` §1.
+#[derive(Debug, Serialize)]
+pub struct Introduction<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
+    request_id: Option<&'a str>,
+    ip_address: Option<IpAddr>,
+    user_agent: Option<&'a str>,
+}
+
+impl Caller {
+    /// The gateway itself, for what it does at start and from the command line.
+    #[must_use]
+    pub fn gateway() -> Self {
+        let origin = Origin {
+            request_id: None,
+            address: None,
+            user_agent: Some(HeaderValue::from_static("snackbase-gateway")),
+            host: None,
+        };
+        origin.nobody()
+    }
+
+    /// The caller as the database is told.
+    #[must_use]
+    pub fn introduction(&self) -> Introduction<'_> {
+        let mut introduction = Introduction {
+            kind: "anonymous",
+            user_id: None,
+            account_id: None,
+            session_id: None,
+            account: None,
+            request_id: text(self.origin.request_id.as_ref()),
+            ip_address: self.origin.address,
+            user_agent: text(self.origin.user_agent.as_ref()),
+        };
+        match &self.who {
+            Who::User {
+                user_id,
+                account_id,
+                session_id,
+            } => {
+                introduction.kind = "user";
+                introduction.user_id = Some(*user_id);
+                introduction.account_id = Some(*account_id);
+                introduction.session_id = Some(*session_id);
+            }
+            Who::Anonymous { account } => introduction.account = text(account.as_ref()),
+        }
+        introduction
+    }
+
+    /// The caller of a valid credential, nobody without one.
+    fn identify(parts: &Parts, state: &State) -> Result<Option<Who>, Error> {
+        match Credential::of(&parts.headers) {
+            Credential::Bearer(token) => {
+                let claims = state.keys.access(token).map_err(jwt::Invalid::into_error)?;
+                Ok(Some(Who::User {
+                    user_id: claims.user_id,
+                    account_id: claims.account_id,
+                    session_id: claims.sid,
+                }))
+            }
+            Credential::Other => Err(Error::Unauthenticated("Could not validate credentials")),
+            Credential::Absent => Ok(None),
+        }
+    }
+}
+
+/// The text of a header; a header that is no text is as good as absent.
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value.and_then(|value| value.to_str().ok())
+}
+
+/// What the request presents.
+pub enum Credential<'a> {
+    /// A token in `Authorization: Bearer`.
+    Bearer(&'a str),
+    /// Another scheme, an API key, or something unreadable: nothing that is accepted.
+    Other,
+    /// Nothing.
+    Absent,
+}
+
+impl<'a> Credential<'a> {
+    /// `Authorization` counts first; `X-API-Key` only without it. Source: identity contract §3.1.
+    #[must_use]
+    pub fn of(headers: &'a HeaderMap) -> Self {
+        let Some(value) = headers.get(header::AUTHORIZATION) else {
+            return if headers.contains_key("x-api-key") {
+                Self::Other
+            } else {
+                Self::Absent
+            };
+        };
+        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+        match token {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Self::Bearer(token.trim()),
+            _ => Self::Other,
+        }
+    }
+}
+
+impl FromRequestParts<State> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+        let who = Self::identify(parts, state)?.ok_or(Error::Unauthenticated("Not authenticated"))?;
+        Ok(Self {
+            who,
+            origin: Origin::of(parts, state),
+        })
+    }
+}
+
+impl FromRequestParts<State> for CallerOrAnonymous {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+        let who = Caller::identify(parts, state)?;
+        let who = who.unwrap_or_else(|| Who::Anonymous {
+            account: parts.headers.get("x-account-id").cloned(),
+        });
+        Ok(Self(Caller {
+            who,
+            origin: Origin::of(parts, state),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_token_is_a_credential_we_accept() {
+        let bearer = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            match Credential::of(&headers) {
+                Credential::Bearer(token) => format!("bearer {token}"),
+                Credential::Other => "other".to_owned(),
+                Credential::Absent => "absent".to_owned(),
+            }
+        };
+        assert_eq!(bearer(&[]), "absent");
+        assert_eq!(bearer(&[("authorization", "Bearer abc")]), "bearer abc");
+        assert_eq!(
+            bearer(&[("authorization", "bearer abc"), ("x-api-key", "k")]),
+            "bearer abc"
+        );
+        assert_eq!(bearer(&[("authorization", "Basic abc")]), "other");
+        assert_eq!(bearer(&[("authorization", "Bearer")]), "other");
+        assert_eq!(bearer(&[("x-api-key", "k")]), "other");
+    }
+
+    #[test]
+    fn the_introduction_has_the_keys_of_the_contract() {
+        let origin = Origin {
+            request_id: Some(HeaderValue::from_static("cid_1")),
+            address: Some(IpAddr::from([192, 0, 2, 1])),
+            user_agent: Some(HeaderValue::from_static("curl/8")),
+            host: None,
+        };
+        let account = Some(HeaderValue::from_static("acme"));
+        let anonymous = Caller {
+            who: Who::Anonymous { account },
+            origin: origin.clone(),
+        };
+        let json = |caller: &Caller| serde_json::to_value(caller.introduction()).unwrap_or_default();
+        assert_eq!(
+            json(&anonymous),
+            serde_json::json!({ "kind": "anonymous", "account": "acme", "request_id": "cid_1",
+                "ip_address": "192.0.2.1", "user_agent": "curl/8" })
+        );
+        let user = Who::User {
+            user_id: Uuid::nil(),
+            account_id: Uuid::nil(),
+            session_id: Uuid::nil(),
+        };
+        let user = json(&Caller { who: user, origin });
+        assert_eq!(user["kind"], "user");
+        assert_eq!(user["session_id"], "00000000-0000-0000-0000-000000000000");
+        assert!(user.get("account").is_none());
+    }
+}

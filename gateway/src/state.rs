@@ -1,0 +1,64 @@
+//! What every request shares: built once, never copied.
+
+use std::convert::Infallible;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use crate::auth::jwt::Keys;
+use crate::auth::password::Hasher;
+use crate::config::Config;
+use crate::db::Database;
+
+/// A handle to the shared parts; cloning it copies a pointer.
+#[derive(Clone)]
+pub struct State(Arc<Shared>);
+
+/// The shared parts.
+pub struct Shared {
+    /// The settings.
+    pub config: Config,
+    /// The pool of connections.
+    pub database: Database,
+    /// The keys of tokens.
+    pub keys: Keys,
+    /// The password policy and the queue of hashes.
+    pub passwords: Hasher,
+}
+
+impl State {
+    /// Builds keys and pool. No connection is made before the first request.
+    ///
+    /// # Errors
+    /// A sentence when the pool, the keys or the password parameters cannot be built.
+    pub fn new(config: Config) -> Result<Self, String> {
+        let database = Database::new(&config)?;
+        let keys = Keys::new(&config)?;
+        let passwords = Hasher::new(&config)?;
+        Ok(Self(Arc::new(Shared {
+            config,
+            database,
+            keys,
+            passwords,
+        })))
+    }
+}
+
+impl Deref for State {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// A handler that needs the shared parts takes a [`State`].
+impl FromRequestParts<State> for State {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, state: &State) -> Result<Self, Infallible> {
+        Ok(state.clone())
+    }
+}
