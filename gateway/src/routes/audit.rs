@@ -1,0 +1,81 @@
+//! The audit trail, for superadmins. Source: audit contract §3.1 and §3.2.
+
+use axum::http::Uri;
+use serde_json::{Map, Value};
+
+use super::input::{Path, Query};
+use crate::auth::Caller;
+use crate::db::{Json, JsonText, Statement};
+use crate::error::Error;
+use crate::state::State;
+
+/// `GET /audit-logs`. Unknown parameters are ignored.
+pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error> {
+    let query = JsonText(wanted(Query::new(uri.query()))?.to_string().into());
+    state
+        .database
+        .json(&caller, Statement::AuditList, &[&query])
+        .await
+}
+
+/// The query as `snackbase.audit_list` takes it.
+fn wanted(mut query: Query<'_>) -> Result<Value, Error> {
+    let mut wanted = Map::new();
+    for name in [
+        "account_id",
+        "table_name",
+        "record_id",
+        "user_id",
+        "operation",
+        "auth_method",
+        "from_date",
+        "to_date",
+        "sort_by",
+    ] {
+        // A form field that is left empty asks for nothing.
+        if let Some(text) = query.text(name).filter(|text| !text.is_empty()) {
+            wanted.insert(name.to_owned(), text.into());
+        }
+    }
+    for (name, range) in [("skip", 0..=i64::MAX), ("limit", 1..=500)] {
+        if let Some(number) = query.number(name, range) {
+            wanted.insert(name.to_owned(), number.into());
+        }
+    }
+    if let Some(order) = query.word("sort_order", &["asc", "desc"]) {
+        wanted.insert("sort_order".to_owned(), order.into());
+    }
+    query.finish()?;
+    Ok(Value::Object(wanted))
+}
+
+/// `GET /audit-logs/{id}`.
+pub async fn view(state: State, caller: Caller, Path(id): Path<i64>) -> Result<Json, Error> {
+    state.database.json(&caller, Statement::AuditView, &[&id]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_becomes_one_json_object() {
+        let query = Query::new(Some(
+            "table_name=col_posts&operation=create&limit=10&sort_order=ASC&from_date=&x=1",
+        ));
+        let wanted = wanted(query).unwrap_or_default();
+        let expected = serde_json::json!({ "table_name": "col_posts", "operation": "create", "limit": 10,
+            "sort_order": "asc" });
+        assert_eq!(wanted, expected);
+    }
+
+    #[test]
+    fn limits_and_order_are_checked() {
+        for query in ["limit=0", "limit=501", "skip=-1", "sort_order=up"] {
+            assert!(
+                matches!(wanted(Query::new(Some(query))), Err(Error::Misfits(_))),
+                "{query}"
+            );
+        }
+    }
+}

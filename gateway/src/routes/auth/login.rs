@@ -1,0 +1,138 @@
+//! `POST /auth/login`: address and password for a pair of tokens.
+
+use axum::response::Response;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{read, text, with_tokens};
+use crate::auth::Origin;
+use crate::db::Statement;
+use crate::error::{Error, FieldFault};
+use crate::routes::input::Fields;
+use crate::state::State;
+
+/// Source: identity contract §4.1 #2 and §5.2. An unknown account, an unknown address, another provider and a wrong
+/// password take the same work and get the same answer. Only a correct password learns that the address is not confirmed.
+pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<Response, Error> {
+    let account = fields.optional_text("account", 0..=255);
+    let email = fields.text("email", 1..=1024);
+    let password = fields.password("password");
+    fields.finish()?;
+
+    let account = account
+        .as_deref()
+        .map(str::trim)
+        .filter(|account| !account.is_empty());
+    let base_domain = state.config.base_domain.as_deref();
+    let host_label = origin
+        .host
+        .as_deref()
+        .and_then(|host| account_label(host, base_domain))
+        .map(str::to_owned);
+    if account.is_none() && host_label.is_none() {
+        let message = "Account is required".to_owned();
+        return Err(Error::Faults(vec![FieldFault {
+            field: "account",
+            message,
+            code: "required",
+        }]));
+    }
+    let nobody = origin.nobody();
+    let found = state
+        .database
+        .login(&nobody, account, host_label.as_deref(), email.trim())
+        .await?;
+    let found = found.filter(|login| login.auth_provider == "password");
+    let hash = found.as_ref().and_then(|login| login.password_hash.clone());
+    let correct = state.passwords.verify(password, hash).await?;
+    let Some(login) = found.filter(|login| correct && login.is_active) else {
+        return Err(Error::Unauthenticated("Invalid credentials"));
+    };
+    if !login.email_verified {
+        return Err(Error::EmailNotVerified);
+    }
+
+    let session_id = Uuid::new_v4();
+    let refresh = state
+        .keys
+        .issue_refresh(login.user_id, login.account_id, session_id)?;
+    let opened = state
+        .database
+        .json(
+            &nobody,
+            Statement::LoginFinish,
+            &[
+                &login.user_id,
+                &login.account_id,
+                &session_id,
+                &refresh.id,
+                &refresh.hash,
+                &refresh.expires_at,
+            ],
+        )
+        .await?;
+    let opened = read(&opened)?;
+    let (email, role) = (text(&opened, "/user/email")?, text(&opened, "/user/role")?);
+    let token = state
+        .keys
+        .issue_access(login.user_id, login.account_id, session_id, email, role)?;
+    Ok(with_tokens(json!({
+        "token": token,
+        "refresh_token": refresh.token,
+        "token_type": "bearer",
+        "expires_in": state.keys.access_seconds(),
+        "account": opened["account"],
+        "user": opened["user"],
+    })))
+}
+
+/// The part of the host that names an account: the label in front of the base domain or, without one, the first of at
+/// least three labels of a name that is no address. Names that every installation needs count as absent.
+/// Source: identity contract §2.5 step 2.
+fn account_label<'a>(host: &'a str, base_domain: Option<&str>) -> Option<&'a str> {
+    const RESERVED: [&str; 10] = [
+        "system", "www", "api", "app", "admin", "auth", "static", "docs", "status", "mail",
+    ];
+    let label = match base_domain {
+        Some(domain) => host.strip_suffix(domain)?.strip_suffix('.')?,
+        None => {
+            if host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok() {
+                return None;
+            }
+            let (label, rest) = host.split_once('.')?;
+            rest.trim_end_matches('.').contains('.').then_some(label)?
+        }
+    };
+    let usable = !label.is_empty() && !label.contains('.') && !RESERVED.contains(&label);
+    usable.then_some(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_names_the_account() {
+        let cases = [
+            ("ab1001.example.com", None, Some("ab1001")),
+            ("acme-corp.eu.example.com", None, Some("acme-corp")),
+            ("example.com", None, None),
+            ("example.com.", None, None),
+            ("localhost", None, None),
+            ("127.0.0.1", None, None),
+            ("[::1]", None, None),
+            ("www.example.com", None, None),
+            ("api.example.com", None, None),
+            ("acme.example.com", Some("example.com"), Some("acme")),
+            ("acme.localhost", Some("localhost"), Some("acme")),
+            ("example.com", Some("example.com"), None),
+            ("acme.example.org", Some("example.com"), None),
+            ("acmeexample.com", Some("example.com"), None),
+            ("a.b.example.com", Some("example.com"), None),
+            ("system.example.com", Some("example.com"), None),
+        ];
+        for (host, domain, label) in cases {
+            assert_eq!(account_label(host, domain), label, "{host} {domain:?}");
+        }
+    }
+}

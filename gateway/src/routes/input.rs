@@ -1,0 +1,319 @@
+//! What comes in: bodies and query strings, and the one shape of a request that does not fit (422).
+//!
+//! No message repeats a value: it can be a password.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use crate::db::JsonText;
+use crate::error::{Error, Misfit};
+use crate::state::State;
+
+/// Segments of the path, percent-decoded; a segment of the wrong type is 422.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Error))]
+pub struct Path<T>(pub T);
+
+/// A body that is a JSON object, forwarded as it was written.
+pub struct JsonObject(pub JsonText);
+
+/// A body that is a JSON object, read key by key. Mistakes are gathered; `finish` reports them together.
+pub struct Fields {
+    object: Map<String, Value>,
+    misfits: Vec<Misfit>,
+}
+
+/// A query string, read key by key. Mistakes are gathered; `finish` reports them together.
+pub struct Query<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    misfits: Vec<Misfit>,
+}
+
+fn misfit(kind: &'static str, place: &'static str, name: &str, msg: impl Into<Cow<'static, str>>) -> Misfit {
+    Misfit {
+        kind: kind.into(),
+        loc: vec![place.into(), name.to_owned().into()],
+        msg: msg.into(),
+    }
+}
+
+fn not_json(kind: &'static str, msg: &'static str) -> Error {
+    Error::Misfits(vec![Misfit {
+        kind: kind.into(),
+        loc: vec!["body".into()],
+        msg: msg.into(),
+    }])
+}
+
+/// Reads the whole body within the size limit and the time limit.
+async fn body(request: Request, state: &State) -> Result<Bytes, Error> {
+    // Reading may take half of the time of a request; the rest is for the work.
+    let patience = state.config.request_timeout / 2;
+    match tokio::time::timeout(patience, Bytes::from_request(request, state)).await {
+        Ok(body) => body.map_err(Error::from),
+        Err(_) => Err(Error::BodyTimedOut),
+    }
+}
+
+impl FromRequest<State> for JsonObject {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Error> {
+        let body = body(request, state).await?;
+        check_object(&body)?;
+        Ok(Self(JsonText(body)))
+    }
+}
+
+/// Whether the text is a JSON object; nothing is built from it.
+fn check_object(body: &[u8]) -> Result<(), Error> {
+    let text = std::str::from_utf8(body).map_err(|_| not_json("json_invalid", "The body is not UTF-8"))?;
+    serde_json::from_str::<IgnoredAny>(text)
+        .map_err(|_| not_json("json_invalid", "The body is not valid JSON"))?;
+    if text.trim_start().starts_with('{') {
+        return Ok(());
+    }
+    Err(not_json("dict_type", "The body must be a JSON object"))
+}
+
+impl FromRequest<State> for Fields {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Error> {
+        Self::parse(&body(request, state).await?)
+    }
+}
+
+impl OptionalFromRequest<State> for Fields {
+    type Rejection = Error;
+
+    /// A body that is empty is absent.
+    async fn from_request(request: Request, state: &State) -> Result<Option<Self>, Error> {
+        let body = body(request, state).await?;
+        if body.is_empty() {
+            Ok(None)
+        } else {
+            Self::parse(&body).map(Some)
+        }
+    }
+}
+
+impl Fields {
+    fn parse(body: &[u8]) -> Result<Self, Error> {
+        check_object(body)?;
+        let object = serde_json::from_slice(body)
+            .map_err(|_| not_json("json_invalid", "The body is not valid JSON"))?;
+        Ok(Self {
+            object,
+            misfits: Vec::new(),
+        })
+    }
+
+    /// An empty object, for a body that may be left out.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            object: Map::new(),
+            misfits: Vec::new(),
+        }
+    }
+
+    /// A text of so many characters; absent and null are `None`.
+    pub fn optional_text(&mut self, name: &str, length: RangeInclusive<usize>) -> Option<String> {
+        let text = match self.object.get(name) {
+            None | Some(Value::Null) => return None,
+            Some(Value::String(text)) => text,
+            Some(_) => {
+                self.note("string_type", name, "Input should be a text");
+                return None;
+            }
+        };
+        let count = text.chars().count();
+        if count < *length.start() {
+            self.note(
+                "string_too_short",
+                name,
+                format!("Text should have at least {} characters", length.start()),
+            );
+        } else if count > *length.end() {
+            self.note(
+                "string_too_long",
+                name,
+                format!("Text should have at most {} characters", length.end()),
+            );
+        } else {
+            return Some(text.clone());
+        }
+        None
+    }
+
+    /// As [`Fields::optional_text`], and required. The text is empty when it is missing or does not fit.
+    pub fn text(&mut self, name: &str, length: RangeInclusive<usize>) -> String {
+        self.require(name);
+        self.optional_text(name, length).unwrap_or_default()
+    }
+
+    /// An address of mail, trimmed, with something on both sides of one `@`; required.
+    pub fn email(&mut self, name: &str) -> String {
+        let text = self.text(name, 1..=usize::MAX);
+        let email = text.trim();
+        let parts = email.split_once('@');
+        let plain = |part: &str| !part.is_empty() && !part.contains('@');
+        let valid = parts.is_some_and(|(local, domain)| plain(local) && plain(domain))
+            && email.len() <= 254
+            && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+        if !valid && !text.is_empty() {
+            self.note("value_error", name, "Input should be a valid address");
+        }
+        email.to_owned()
+    }
+
+    /// A password that is not longer than a password may be; required.
+    pub fn password(&mut self, name: &str) -> String {
+        let password = self.text(name, 1..=usize::MAX);
+        if password.len() > crate::auth::password::LONGEST {
+            self.note("string_too_long", name, "Text should have at most 1024 bytes");
+        }
+        password
+    }
+
+    /// True or false; absent and null are `None`.
+    pub fn optional_flag(&mut self, name: &str) -> Option<bool> {
+        match self.object.get(name) {
+            None | Some(Value::Null) => None,
+            Some(Value::Bool(flag)) => Some(*flag),
+            Some(_) => {
+                self.note("bool_type", name, "Input should be true or false");
+                None
+            }
+        }
+    }
+
+    /// Notes that a key must be there.
+    pub fn require(&mut self, name: &str) {
+        if self.object.get(name).is_none_or(Value::is_null) {
+            self.note("missing", name, "Field required");
+        }
+    }
+
+    /// Notes a mistake.
+    pub fn note(&mut self, kind: &'static str, name: &str, msg: impl Into<Cow<'static, str>>) {
+        self.misfits.push(misfit(kind, "body", name, msg));
+    }
+
+    /// The object itself, once every key fits.
+    ///
+    /// # Errors
+    /// [`Error::Misfits`] with everything that was noted.
+    pub fn finish(self) -> Result<Map<String, Value>, Error> {
+        if self.misfits.is_empty() {
+            Ok(self.object)
+        } else {
+            Err(Error::Misfits(self.misfits))
+        }
+    }
+}
+
+impl<'a> Query<'a> {
+    /// Decodes a query string as browsers encode it: `+` is a space.
+    #[must_use]
+    pub fn new(query: Option<&'a str>) -> Self {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect();
+        Self {
+            pairs,
+            misfits: Vec::new(),
+        }
+    }
+
+    /// Takes a parameter out. Of a repeated one the last counts.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        let mut found = None;
+        self.pairs.retain_mut(|(key, value)| {
+            let same = key == name;
+            if same {
+                found = Some(std::mem::take(value).into_owned());
+            }
+            !same
+        });
+        found
+    }
+
+    /// As [`Query::text`]; given twice is a mistake, because one of them would be ignored.
+    ///
+    /// # Errors
+    /// [`Error::RepeatedParameter`].
+    pub fn single(&mut self, name: &'static str) -> Result<Option<String>, Error> {
+        if self.pairs.iter().filter(|(key, _)| key == name).count() > 1 {
+            return Err(Error::RepeatedParameter(name));
+        }
+        Ok(self.text(name))
+    }
+
+    /// A whole number in a range.
+    pub fn number(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let text = self.text(name)?;
+        let (least, most) = (range.start(), range.end());
+        match text.trim().parse::<i64>() {
+            Ok(number) if number < *least => {
+                self.note(
+                    "greater_than_equal",
+                    name,
+                    format!("Input should be at least {least}"),
+                );
+            }
+            Ok(number) if number > *most => {
+                self.note("less_than_equal", name, format!("Input should be at most {most}"));
+            }
+            Ok(number) => return Some(number),
+            Err(_) => self.note("int_parsing", name, "Input should be a whole number"),
+        }
+        None
+    }
+
+    /// One of a few words, in any case.
+    pub fn word(&mut self, name: &str, words: &'static [&'static str]) -> Option<&'static str> {
+        let text = self.text(name)?;
+        let word = words
+            .iter()
+            .find(|word| word.eq_ignore_ascii_case(&text))
+            .copied();
+        if word.is_none() {
+            self.note(
+                "enum",
+                name,
+                format!("Input should be one of {}", words.join(", ")),
+            );
+        }
+        word
+    }
+
+    fn note(&mut self, kind: &'static str, name: &str, msg: impl Into<Cow<'static, str>>) {
+        self.misfits.push(misfit(kind, "query", name, msg));
+    }
+
+    /// The name of a parameter that nobody has taken.
+    #[must_use]
+    pub fn left_over(&self) -> Option<&str> {
+        self.pairs.first().map(|(name, _)| name.as_ref())
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`Error::Misfits`] with everything that was noted.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.misfits.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Misfits(self.misfits))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

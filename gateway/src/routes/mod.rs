@@ -1,0 +1,111 @@
+//! The route table on one screen, and what surrounds every route.
+
+mod accounts;
+mod audit;
+mod auth;
+mod collections;
+mod health;
+mod input;
+mod layers;
+mod records;
+mod rules;
+mod users;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, patch, post};
+
+use crate::db::Json;
+use crate::error::Error;
+use crate::state::State;
+
+/// The whole gateway as one service.
+pub fn app(state: State) -> Router {
+    let record = || {
+        get(records::view)
+            .put(records::replace)
+            .merge(patch(records::change))
+            .delete(records::delete)
+    };
+    let table = Table::new(&state.config.api_prefix)
+        .at("/auth/register", post(auth::register::register))
+        .at("/auth/login", post(auth::login::login))
+        .at("/auth/refresh", post(auth::refresh::refresh))
+        .at("/auth/logout", post(auth::logout::logout))
+        .at("/auth/me", get(auth::me::me))
+        .at("/accounts", get(accounts::list).post(accounts::create))
+        .at("/accounts/{account}", get(accounts::view))
+        .at("/users", post(users::create))
+        .at("/users/{id}/verify", post(users::verify))
+        .at("/collections", get(collections::list).post(collections::define))
+        .at("/collections/names", get(collections::names))
+        .at(
+            "/collections/{collection}",
+            get(collections::view)
+                .put(collections::change)
+                .delete(collections::remove),
+        )
+        .at(
+            "/collections/{collection}/rules",
+            get(rules::view).put(rules::change),
+        )
+        .at("/audit-logs", get(audit::list))
+        .at("/audit-logs/{id}", get(audit::view))
+        .at("/records/{collection}", get(records::list).post(records::create))
+        .at("/records/{collection}/{id}", record())
+        .at(
+            "/{collection}",
+            records::short(get(records::list).post(records::create)),
+        )
+        .at("/{collection}/{id}", records::short(record()))
+        .at("", get(health::root));
+
+    let outside = Table {
+        router: table.router,
+        prefix: "",
+    }
+    .at("/health", get(health::health))
+    .at("/ready", get(health::ready))
+    .at("/live", get(health::live));
+
+    let router = outside
+        .router
+        .fallback(async || Error::NoSuchRoute)
+        .method_not_allowed_fallback(async || Error::NoSuchMethod);
+    layers::around(router, &state).with_state(state)
+}
+
+/// A router that takes every path with and without a slash at the end.
+struct Table<'a> {
+    router: Router<State>,
+    prefix: &'a str,
+}
+
+impl<'a> Table<'a> {
+    fn new(prefix: &'a str) -> Self {
+        Self {
+            router: Router::new(),
+            prefix,
+        }
+    }
+
+    fn at(self, path: &str, methods: MethodRouter<State>) -> Self {
+        let path = format!("{}{path}", self.prefix);
+        let slashed = format!("{path}/");
+        Self {
+            router: self.router.route(&path, methods.clone()).route(&slashed, methods),
+            ..self
+        }
+    }
+}
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, json)], self.0).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests;

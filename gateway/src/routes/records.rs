@@ -1,0 +1,290 @@
+//! Records. Source: records contract §1, §3 and §4.
+//!
+//! Nothing is interpreted here: filter, sort and field list stay text, records stay bytes.
+
+use axum::extract::{RawPathParams, Request};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+
+use super::input::{JsonObject, Path, Query};
+use crate::auth::CallerOrAnonymous;
+use crate::db::{Json, Statement};
+use crate::error::Error;
+use crate::state::State;
+
+/// Names that are routers, now or in a later release: a collection so named is reachable only under `/records/`.
+const ROUTERS: [&str; 24] = [
+    "auth",
+    "accounts",
+    "users",
+    "roles",
+    "permissions",
+    "groups",
+    "invitations",
+    "collections",
+    "rules",
+    "macros",
+    "codelists",
+    "records",
+    "files",
+    "realtime",
+    "dashboard",
+    "admin",
+    "migrations",
+    "webhooks",
+    "hooks",
+    "endpoints",
+    "functions",
+    "workflows",
+    "backups",
+    "audit-logs",
+];
+
+/// The short form `/{collection}` of a route under `/records`: not for the names of routers.
+pub fn short(methods: MethodRouter<State>) -> MethodRouter<State> {
+    methods.layer(from_fn(
+        async |segments: RawPathParams, request: Request, next: Next| {
+            let reserved = |name: &str| ROUTERS.contains(&name) || name == "x" || name == "f";
+            if segments
+                .iter()
+                .any(|(segment, name)| segment == "collection" && reserved(name))
+            {
+                return Error::NoSuchRoute.into_response();
+            }
+            next.run(request).await
+        },
+    ))
+}
+
+/// `GET /records/{collection}`: one page.
+pub async fn list(
+    state: State,
+    CallerOrAnonymous(caller): CallerOrAnonymous,
+    Path(collection): Path<String>,
+    uri: Uri,
+) -> Result<Json, Error> {
+    let page = Page::read(Query::new(uri.query()))?;
+    state
+        .database
+        .json(
+            &caller,
+            Statement::RecordsList,
+            &[
+                &collection,
+                &page.filter,
+                &page.sort,
+                &page.skip,
+                &page.limit,
+                &page.fields,
+            ],
+        )
+        .await
+}
+
+/// `GET /records/{collection}/{id}`. Unknown parameters are ignored.
+pub async fn view(
+    state: State,
+    CallerOrAnonymous(caller): CallerOrAnonymous,
+    Path((collection, id)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Json, Error> {
+    let mut query = Query::new(uri.query());
+    let fields = query.text("fields");
+    if query.text("expand").is_some() {
+        return Err(Error::NotAvailable(EXPAND));
+    }
+    state
+        .database
+        .json(&caller, Statement::RecordsView, &[&collection, &id, &fields])
+        .await
+}
+
+/// `POST /records/{collection}`.
+pub async fn create(
+    state: State,
+    CallerOrAnonymous(caller): CallerOrAnonymous,
+    Path(collection): Path<String>,
+    JsonObject(body): JsonObject,
+) -> Result<(StatusCode, Json), Error> {
+    let record = state
+        .database
+        .json(&caller, Statement::RecordsCreate, &[&collection, &body])
+        .await?;
+    Ok((StatusCode::CREATED, record))
+}
+
+/// `PUT /records/{collection}/{id}`.
+pub async fn replace(
+    state: State,
+    caller: CallerOrAnonymous,
+    path: Path<(String, String)>,
+    body: JsonObject,
+) -> Result<Json, Error> {
+    update(&state, caller, path, body, true).await
+}
+
+/// `PATCH /records/{collection}/{id}`.
+pub async fn change(
+    state: State,
+    caller: CallerOrAnonymous,
+    path: Path<(String, String)>,
+    body: JsonObject,
+) -> Result<Json, Error> {
+    update(&state, caller, path, body, false).await
+}
+
+async fn update(
+    state: &State,
+    CallerOrAnonymous(caller): CallerOrAnonymous,
+    Path((collection, id)): Path<(String, String)>,
+    JsonObject(body): JsonObject,
+    replace: bool,
+) -> Result<Json, Error> {
+    state
+        .database
+        .json(
+            &caller,
+            Statement::RecordsUpdate,
+            &[&collection, &id, &body, &replace],
+        )
+        .await
+}
+
+/// `DELETE /records/{collection}/{id}`.
+pub async fn delete(
+    state: State,
+    CallerOrAnonymous(caller): CallerOrAnonymous,
+    Path((collection, id)): Path<(String, String)>,
+) -> Result<Response, Error> {
+    state
+        .database
+        .flag(&caller, Statement::RecordsDelete, &[&collection, &id])
+        .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+const EXPAND: &str = "Query parameter 'expand'";
+
+/// The parameters of a list.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Page {
+    filter: Option<String>,
+    sort: Option<String>,
+    fields: Option<String>,
+    skip: Option<i64>,
+    limit: Option<i64>,
+}
+
+impl Page {
+    /// Source: records contract §3. An explicit `skip` wins over `page`, `limit` over its other names.
+    fn read(mut query: Query<'_>) -> Result<Self, Error> {
+        let mut page = Self {
+            filter: query.single("filter")?,
+            sort: query.single("sort")?,
+            fields: query.single("fields")?,
+            skip: query.number("skip", 0..=i64::MAX),
+            limit: None,
+        };
+        for name in ["per_page", "perPage", "limit"] {
+            page.limit = query.number(name, 1..=100).or(page.limit);
+        }
+        // More pages than this have no number that fits.
+        let number = query.number("page", 1..=i64::MAX / 100);
+        let later = [
+            ("expand", EXPAND),
+            ("cursor", CURSOR),
+            ("cursor_before", CURSOR),
+            ("include_count", "Query parameter 'include_count'"),
+        ];
+        for (name, what) in later {
+            if query.text(name).is_some() {
+                return Err(Error::NotAvailable(what));
+            }
+        }
+        if let Some(name) = query.left_over() {
+            return Err(Error::UnsupportedParameter(name.to_owned()));
+        }
+        query.finish()?;
+        if let (None, Some(number)) = (page.skip, number) {
+            page.skip = Some((number - 1) * page.limit.unwrap_or(DEFAULT_LIMIT));
+        }
+        Ok(page)
+    }
+}
+
+const CURSOR: &str = "Paging with a cursor";
+
+/// What the database takes when no limit is given (`docs/sql-api.md` §2); needed to turn a page number into `skip`.
+const DEFAULT_LIMIT: i64 = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(query: &str) -> Result<Page, Error> {
+        Page::read(Query::new(Some(query)))
+    }
+
+    #[test]
+    fn paging_has_several_spellings() {
+        let cases = [
+            ("", None, None),
+            ("skip=40&limit=20", Some(40), Some(20)),
+            ("page=3&perPage=20", Some(40), Some(20)),
+            ("page=3&per_page=20", Some(40), Some(20)),
+            ("page=2", Some(30), None),
+            ("page=1", Some(0), None),
+            ("page=3&skip=5", Some(5), None),
+            ("perPage=7&limit=9", None, Some(9)),
+        ];
+        for (query, skip, limit) in cases {
+            let page = page(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+            assert_eq!((page.skip, page.limit), (skip, limit), "{query}");
+        }
+    }
+
+    #[test]
+    fn text_is_passed_on_as_the_client_library_sends_it() {
+        let query =
+            "skip=20&limit=10&sort=-created_at%2C%2Bname&fields=id&filter=status+%3D+%27x%27+%26%26+a+%3E+-5";
+        assert_eq!(
+            page(query).ok(),
+            Some(Page {
+                filter: Some("status = 'x' && a > -5".into()),
+                sort: Some("-created_at,+name".into()),
+                fields: Some("id".into()),
+                skip: Some(20),
+                limit: Some(10),
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_a_misfit() {
+        for query in [
+            "limit=0",
+            "limit=101",
+            "limit=x",
+            "limit=",
+            "skip=-1",
+            "page=0",
+            "page=99999999999999999999",
+        ] {
+            assert!(matches!(page(query), Err(Error::Misfits(_))), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_repeated_or_not_there_yet_is_refused_and_never_ignored() {
+        assert!(matches!(page("status=x"), Err(Error::UnsupportedParameter(name)) if name == "status"));
+        assert!(matches!(
+            page("filter=a&filter=b"),
+            Err(Error::RepeatedParameter("filter"))
+        ));
+        for query in ["expand=a", "cursor=", "cursor_before=x", "include_count=true"] {
+            assert!(matches!(page(query), Err(Error::NotAvailable(_))), "{query}");
+        }
+    }
+}

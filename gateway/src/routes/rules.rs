@@ -1,0 +1,28 @@
+//! Rules and field lists of a collection, for superadmins. Source: rules contract §2.
+
+use super::input::{JsonObject, Path};
+use crate::auth::Caller;
+use crate::db::{Json, Statement};
+use crate::error::Error;
+use crate::state::State;
+
+/// `GET /collections/{collection}/rules`.
+pub async fn view(state: State, caller: Caller, Path(collection): Path<String>) -> Result<Json, Error> {
+    state
+        .database
+        .json(&caller, Statement::RulesView, &[&collection])
+        .await
+}
+
+/// `PUT /collections/{collection}/rules`: any subset of the nine keys.
+pub async fn change(
+    state: State,
+    caller: Caller,
+    Path(collection): Path<String>,
+    JsonObject(body): JsonObject,
+) -> Result<Json, Error> {
+    state
+        .database
+        .json(&caller, Statement::RulesChange, &[&collection, &body])
+        .await
+}

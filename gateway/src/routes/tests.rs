@@ -1,0 +1,633 @@
+//! The routes without a database: what is answered before one is needed, and what is answered when there is none.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use super::app;
+use crate::config::Config;
+use crate::state::State;
+
+/// A state whose database is a port where nobody listens.
+fn state(pairs: &[(&str, &str)]) -> State {
+    let defaults = [
+        ("SNACKBASE_DATABASE_URL", "host=127.0.0.1 port=1"),
+        ("SNACKBASE_PASSWORD_HASH_MEMORY_KIB", "32"),
+        ("SNACKBASE_BODY_LIMIT_BYTES", "2048"),
+    ];
+    let lookup = |name: &str| {
+        let mut both = pairs.iter().chain(&defaults);
+        both.find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    };
+    let config = Config::read(&lookup).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    State::new(config).unwrap_or_else(|sentence| panic!("{sentence}"))
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Value,
+}
+
+/// A request with further headers.
+struct Ask<'a> {
+    method: &'a str,
+    path: &'a str,
+    headers: &'a [(&'a str, &'a str)],
+    body: &'a str,
+}
+
+async fn ask(state: &State, ask: Ask<'_>) -> Answer {
+    let mut request = Request::builder().method(ask.method).uri(ask.path);
+    for (name, value) in ask.headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::from(ask.body.to_owned())).unwrap();
+    let mut request = request;
+    request
+        .extensions_mut()
+        .insert(crate::auth::Peer(([127, 0, 0, 1], 4711).into()));
+    let (parts, body) = app(state.clone()).oneshot(request).await.unwrap().into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+    }
+}
+
+async fn simple(state: &State, method: &str, path: &str) -> Answer {
+    ask(
+        state,
+        Ask {
+            method,
+            path,
+            headers: &[],
+            body: "{}",
+        },
+    )
+    .await
+}
+
+fn bearer(state: &State) -> String {
+    let token = state
+        .keys
+        .issue_access(Uuid::nil(), Uuid::nil(), Uuid::nil(), "a@example.com", "admin");
+    format!("Bearer {}", token.unwrap())
+}
+
+const ID: &str = "/00000000-0000-0000-0000-000000000001";
+
+/// Every route that wants a credential.
+const GUARDED: &[(&str, &str)] = &[
+    ("GET", "/api/v1/auth/me"),
+    ("GET", "/api/v1/accounts"),
+    ("POST", "/api/v1/accounts"),
+    ("GET", "/api/v1/accounts/acme"),
+    ("POST", "/api/v1/users"),
+    (
+        "POST",
+        "/api/v1/users/00000000-0000-0000-0000-000000000001/verify",
+    ),
+    ("GET", "/api/v1/collections"),
+    ("POST", "/api/v1/collections"),
+    ("GET", "/api/v1/collections/names"),
+    ("GET", "/api/v1/collections/posts"),
+    ("PUT", "/api/v1/collections/posts"),
+    ("DELETE", "/api/v1/collections/posts"),
+    ("GET", "/api/v1/collections/posts/rules"),
+    ("PUT", "/api/v1/collections/posts/rules"),
+    ("GET", "/api/v1/audit-logs"),
+    ("GET", "/api/v1/audit-logs/1"),
+];
+
+/// The routes that an anonymous caller may use too.
+const RECORDS: &[(&str, &str)] = &[
+    ("GET", ""),
+    ("POST", ""),
+    ("GET", ID),
+    ("PUT", ID),
+    ("PATCH", ID),
+    ("DELETE", ID),
+];
+
+#[tokio::test]
+async fn health_asks_no_database() {
+    let state = state(&[]);
+    for path in ["/health", "/live", "/api/v1", "/health/", "/api/v1/"] {
+        let answer = simple(&state, "GET", path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.headers["content-type"], "application/json");
+    }
+    let health = simple(&state, "GET", "/health").await.body;
+    assert_eq!(
+        (&health["status"], &health["service"]),
+        (&json!("healthy"), &json!("SnackBase"))
+    );
+    assert_eq!(health["encryption_key_configured"], false);
+    assert_eq!(simple(&state, "GET", "/api/v1").await.body["api_version"], "v1");
+    assert_eq!(simple(&state, "GET", "/live").await.body["status"], "alive");
+    assert_eq!(simple(&state, "HEAD", "/health").await.body, Value::Null);
+    let ready = simple(&state, "GET", "/ready").await;
+    assert_eq!(
+        (ready.status.as_u16(), &ready.body["status"]),
+        (503, &json!("not_ready"))
+    );
+}
+
+#[tokio::test]
+async fn a_guarded_route_wants_a_credential_with_and_without_slash() {
+    let state = state(&[]);
+    for (method, path) in GUARDED {
+        for path in [(*path).to_owned(), format!("{path}/")] {
+            let answer = simple(&state, method, &path).await;
+            assert_eq!(answer.status, 401, "{method} {path}");
+            assert_eq!(answer.headers["www-authenticate"], "Bearer");
+            assert!(answer.body["detail"].is_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_valid_token_reaches_the_database_and_a_missing_one_only_for_records() {
+    let state = state(&[]);
+    let token = bearer(&state);
+    let headers = [("authorization", token.as_str())];
+    let body = r#"{"name": "Acme", "email": "a@example.com", "password": "Password1!", "role_id": 1,
+                   "account_id": "00000000-0000-0000-0000-000000000001"}"#;
+    for (method, path) in GUARDED {
+        let answer = ask(
+            &state,
+            Ask {
+                method,
+                path,
+                headers: &headers,
+                body,
+            },
+        )
+        .await;
+        assert_eq!(answer.status, 503, "{method} {path}: {}", answer.body);
+        assert_eq!(answer.body["code"], "unavailable");
+        assert_eq!(answer.headers["retry-after"], "1");
+    }
+    for (method, path) in RECORDS {
+        for prefix in ["/api/v1/records/posts", "/api/v1/posts"] {
+            for slash in ["", "/"] {
+                let path = format!("{prefix}{path}{slash}");
+                let answer = simple(&state, method, &path).await;
+                assert_eq!(answer.status, 503, "{method} {path}: {}", answer.body);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_presented_credential_that_is_not_valid_is_refused_everywhere_but_before_a_login() {
+    let state = state(&[]);
+    let other = self::state(&[("SNACKBASE_SECRET_KEY", "another secret")]);
+    let forged = bearer(&other);
+    for headers in [
+        [("authorization", forged.as_str())],
+        [("authorization", "Bearer nonsense")],
+        [("authorization", "Basic YTpi")],
+        [("x-api-key", "sb_ak.a.b")],
+    ] {
+        for (method, path) in GUARDED
+            .iter()
+            .chain([("GET", "/api/v1/records/posts"), ("GET", "/api/v1/posts")].iter())
+        {
+            let answer = ask(
+                &state,
+                Ask {
+                    method,
+                    path,
+                    headers: &headers,
+                    body: "{}",
+                },
+            )
+            .await;
+            assert_eq!(answer.status, 401, "{method} {path}");
+            let text = answer.body.to_string();
+            assert!(!text.contains("email") && !text.contains("verify"), "{text}");
+        }
+        let body = r#"{"account": "acme", "email": "a@example.com", "password": "x"}"#;
+        let login = Ask {
+            method: "POST",
+            path: "/api/v1/auth/login",
+            headers: &headers,
+            body,
+        };
+        assert_eq!(ask(&state, login).await.status, 503);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_route_is_404_and_a_wrong_method_405() {
+    let state = state(&[]);
+    for path in [
+        "/nowhere",
+        "/api/v1/records",
+        "/api/v1/records/posts/1/2/3",
+        "/api/v2/posts",
+        // Names of routers are no collections.
+        "/api/v1/macros",
+        "/api/v1/webhooks/",
+        "/api/v1/users/1",
+        "/api/v1/realtime/x",
+        "/api/v1/auth",
+        "/api/v1/f",
+    ] {
+        let answer = simple(&state, "GET", path).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(answer.body["detail"], "Not Found", "{path}");
+    }
+    for (method, path) in [
+        ("PATCH", "/api/v1/collections/posts"),
+        ("GET", "/api/v1/auth/login"),
+        ("GET", "/api/v1/users"),
+        ("POST", "/health"),
+        ("DELETE", "/api/v1/records/posts"),
+    ] {
+        let answer = simple(&state, method, path).await;
+        assert_eq!(answer.status, 405, "{method} {path}");
+        assert!(answer.body["detail"].is_string());
+        assert!(answer.headers.contains_key("allow"), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_types_is_422_and_repeats_no_value() {
+    let state = state(&[]);
+    let token = bearer(&state);
+    let headers = [("authorization", token.as_str())];
+    for (method, path, body) in [
+        ("POST", "/api/v1/records/posts", "{\"secret\": hunter2}"),
+        ("POST", "/api/v1/records/posts", ""),
+        ("POST", "/api/v1/records/posts", "[\"hunter2\"]"),
+        ("PATCH", "/api/v1/posts/1", "\"hunter2\""),
+        ("POST", "/api/v1/collections", "null"),
+        ("GET", "/api/v1/records/posts?limit=hunter2", ""),
+        ("GET", "/api/v1/records/posts?limit=101", ""),
+        ("GET", "/api/v1/collections?page_size=0", ""),
+        ("GET", "/api/v1/accounts?sort_by=hunter2", ""),
+        ("GET", "/api/v1/audit-logs?limit=501", ""),
+        ("GET", "/api/v1/audit-logs/hunter2", ""),
+        ("GET", "/api/v1/records/%ff", ""),
+        ("POST", "/api/v1/users/hunter2/verify", ""),
+        ("POST", "/api/v1/users", "{\"email\": \"hunter2\"}"),
+        ("POST", "/api/v1/accounts", "{\"name\": {\"hunter2\": 1}}"),
+        (
+            "POST",
+            "/api/v1/auth/login",
+            "{\"account\": \"a\", \"email\": \"hunter2\"}",
+        ),
+        (
+            "POST",
+            "/api/v1/auth/refresh",
+            "{\"refresh_token\": [\"hunter2\"]}",
+        ),
+    ] {
+        let answer = ask(
+            &state,
+            Ask {
+                method,
+                path,
+                headers: &headers,
+                body,
+            },
+        )
+        .await;
+        assert_eq!(answer.status, 422, "{method} {path}: {}", answer.body);
+        let first = &answer.body["detail"][0];
+        assert!(
+            first["type"].is_string() && first["loc"].is_array() && first["msg"].is_string(),
+            "{first}"
+        );
+        assert!(!answer.body.to_string().contains("hunter2"), "{}", answer.body);
+        assert!(answer.body["message"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn list_parameters_that_are_unknown_or_come_later_are_refused() {
+    let state = state(&[]);
+    let unknown = simple(&state, "GET", "/api/v1/records/posts?status=x").await;
+    assert_eq!(
+        (unknown.status.as_u16(), &unknown.body["error"]),
+        (400, &json!("Unsupported query parameter"))
+    );
+    let later = simple(&state, "GET", "/api/v1/records/posts?cursor=").await;
+    assert_eq!(
+        (later.status.as_u16(), &later.body["code"]),
+        (400, &json!("not_available"))
+    );
+}
+
+#[tokio::test]
+async fn a_login_needs_an_account_from_the_body_or_the_host() {
+    let state = state(&[]);
+    let body = r#"{"email": "a@example.com", "password": "x"}"#;
+    let login = async |host: &str, body: &str| {
+        let headers = [("host", host)];
+        ask(
+            &state,
+            Ask {
+                method: "POST",
+                path: "/api/v1/auth/login",
+                headers: &headers,
+                body,
+            },
+        )
+        .await
+    };
+    let missing = login("localhost:8000", body).await;
+    assert_eq!(missing.status, 400);
+    assert_eq!(missing.body["details"][0]["field"], "account");
+    assert_eq!(missing.body["details"][0]["code"], "required");
+    assert_eq!(login("acme.example.com", body).await.status, 503);
+    assert_eq!(login("www.example.com", body).await.status, 400);
+    let empty = r#"{"account": " ", "email": "a@example.com", "password": "x"}"#;
+    assert_eq!(login("localhost", empty).await.status, 400);
+    let named = r#"{"account": "acme", "email": "a@example.com", "password": "x"}"#;
+    assert_eq!(login("localhost", named).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_registration_reports_all_faults_together() {
+    let open = state(&[]);
+    let path = "/api/v1/auth/register";
+    let body = r#"{"email": "a@example.com", "password": "short"}"#;
+    let answer = ask(
+        &open,
+        Ask {
+            method: "POST",
+            path,
+            headers: &[],
+            body,
+        },
+    )
+    .await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["error"]),
+        (400, &json!("Validation error"))
+    );
+    let codes: Vec<_> = answer.body["details"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["code"].clone())
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            "password_too_short",
+            "password_no_uppercase",
+            "password_no_digit",
+            "password_no_special",
+            "required"
+        ]
+    );
+    let closed = state(&[("SNACKBASE_REGISTRATION_ENABLED", "false")]);
+    let body = r#"{"email": "a@example.com", "password": "Password1!", "account_name": "Acme"}"#;
+    assert_eq!(
+        ask(
+            &closed,
+            Ask {
+                method: "POST",
+                path,
+                headers: &[],
+                body
+            }
+        )
+        .await
+        .status,
+        403
+    );
+    assert_eq!(
+        ask(
+            &open,
+            Ask {
+                method: "POST",
+                path,
+                headers: &[],
+                body
+            }
+        )
+        .await
+        .status,
+        503
+    );
+}
+
+#[tokio::test]
+async fn a_logout_needs_a_token_of_ours_and_nothing_more() {
+    let state = state(&[]);
+    let path = "/api/v1/auth/logout";
+    let token = bearer(&state);
+    let logout = async |headers: &[(&str, &str)], body: &str| {
+        ask(
+            &state,
+            Ask {
+                method: "POST",
+                path,
+                headers,
+                body,
+            },
+        )
+        .await
+        .status
+        .as_u16()
+    };
+    assert_eq!(logout(&[], "{}").await, 401);
+    assert_eq!(logout(&[("authorization", "Bearer x")], "").await, 401);
+    assert_eq!(logout(&[("authorization", &token)], "").await, 503);
+    let refresh = state
+        .keys
+        .issue_refresh(Uuid::nil(), Uuid::nil(), Uuid::nil())
+        .unwrap();
+    let body = json!({ "refresh_token": refresh.token }).to_string();
+    assert_eq!(logout(&[("authorization", "Bearer x")], &body).await, 503);
+    assert_eq!(
+        logout(&[("authorization", &token)], r#"{"all": true}"#).await,
+        400
+    );
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_no_access_token_and_the_other_way_round() {
+    let state = state(&[]);
+    let refresh = state
+        .keys
+        .issue_refresh(Uuid::nil(), Uuid::nil(), Uuid::nil())
+        .unwrap();
+    let header = format!("Bearer {}", refresh.token);
+    let headers = [("authorization", header.as_str())];
+    let me = Ask {
+        method: "GET",
+        path: "/api/v1/auth/me",
+        headers: &headers,
+        body: "",
+    };
+    assert_eq!(ask(&state, me).await.status, 401);
+    let access = bearer(&state);
+    for (token, status) in [
+        (access.trim_start_matches("Bearer "), 401),
+        (refresh.token.as_str(), 503),
+    ] {
+        let body = json!({ "refresh_token": token }).to_string();
+        let ask_refresh = Ask {
+            method: "POST",
+            path: "/api/v1/auth/refresh",
+            headers: &[],
+            body: &body,
+        };
+        assert_eq!(ask(&state, ask_refresh).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_413_in_our_shape() {
+    let state = state(&[]);
+    let body = json!({ "text": "x".repeat(4096) }).to_string();
+    let answer = ask(
+        &state,
+        Ask {
+            method: "POST",
+            path: "/api/v1/posts",
+            headers: &[],
+            body: &body,
+        },
+    )
+    .await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["code"]),
+        (413, &json!("body_too_large"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_arrive_is_408() {
+    let state = state(&[("SNACKBASE_REQUEST_TIMEOUT_MS", "1000")]);
+    let never = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+    let request = Request::post("/api/v1/posts")
+        .body(Body::from_stream(never))
+        .unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(60), app(state).oneshot(request)).await;
+    assert_eq!(answer.unwrap().unwrap().status(), 408);
+}
+
+#[tokio::test]
+async fn every_answer_carries_request_id_and_security_headers() {
+    let state = state(&[]);
+    for (path, given, wanted) in [
+        ("/health", "", "cid_"),
+        ("/nowhere", "abc-123", "abc-123"),
+        ("/api/v1/auth/me", "two words", "cid_"),
+        ("/api/v1/posts", &"x".repeat(65), "cid_"),
+    ] {
+        let answer = ask(
+            &state,
+            Ask {
+                method: "GET",
+                path,
+                headers: &[("x-correlation-id", given)],
+                body: "",
+            },
+        )
+        .await;
+        let id = answer.headers["x-correlation-id"].to_str().unwrap();
+        assert!(id.starts_with(wanted), "{path}: {id}");
+        if wanted == "cid_" {
+            assert!(
+                id.len() == 16 && id[4..].bytes().all(|b| b.is_ascii_hexdigit()),
+                "{id}"
+            );
+        }
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(answer.headers["x-frame-options"], "DENY", "{path}");
+        assert!(!answer.headers.contains_key("strict-transport-security"));
+    }
+}
+
+#[tokio::test]
+async fn browsers_of_known_origins_may_call_and_read() {
+    let state = state(&[]);
+    let preflight = [
+        ("origin", "http://localhost:3000"),
+        ("access-control-request-method", "PATCH"),
+        ("access-control-request-headers", "authorization"),
+    ];
+    let path = "/api/v1/records/posts/1";
+    let answer = ask(
+        &state,
+        Ask {
+            method: Method::OPTIONS.as_str(),
+            path,
+            headers: &preflight,
+            body: "",
+        },
+    )
+    .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.headers["access-control-allow-origin"],
+        "http://localhost:3000"
+    );
+    assert_eq!(answer.headers["access-control-allow-credentials"], "true");
+    assert!(
+        answer.headers["access-control-allow-methods"]
+            .to_str()
+            .unwrap()
+            .contains("PATCH")
+    );
+    let allowed = answer.headers["access-control-allow-headers"]
+        .to_str()
+        .unwrap()
+        .to_ascii_lowercase();
+    assert!(allowed.contains("x-account-id") && allowed.contains("authorization"));
+
+    let known = [("origin", "http://localhost:3000")];
+    let refused = ask(
+        &state,
+        Ask {
+            method: "GET",
+            path: "/api/v1/auth/me",
+            headers: &known,
+            body: "",
+        },
+    )
+    .await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(
+        refused.headers["access-control-allow-origin"],
+        "http://localhost:3000"
+    );
+    let exposed = refused.headers["access-control-expose-headers"].to_str().unwrap();
+    assert!(exposed.contains("retry-after") && exposed.contains("x-correlation-id"));
+    let stranger = [("origin", "https://evil.example")];
+    let answer = ask(
+        &state,
+        Ask {
+            method: "GET",
+            path: "/health",
+            headers: &stranger,
+            body: "",
+        },
+    )
+    .await;
+    assert!(!answer.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn the_prefix_is_a_setting() {
+    let state = state(&[("SNACKBASE_API_PREFIX", "/base/api/")]);
+    assert_eq!(simple(&state, "GET", "/base/api/auth/me").await.status, 401);
+    assert_eq!(simple(&state, "GET", "/api/v1/auth/me").await.status, 404);
+    assert_eq!(simple(&state, "GET", "/health").await.status, 200);
+}
