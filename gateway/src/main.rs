@@ -1,2 +1,248 @@
-//! The SnackBase gateway binary.
-fn main() {}
+//! The SnackBase gateway binary: reads the settings, checks the database, serves until it is told to stop.
+//!
+//! Exit codes: 0 done, 1 the database or the request to it is at fault, 2 the settings or the command line are.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use snackbase_gateway::auth::Caller;
+use snackbase_gateway::config::{self, Config};
+use snackbase_gateway::db::{self, Statement};
+use snackbase_gateway::error::Error;
+use snackbase_gateway::serve;
+use snackbase_gateway::state::State;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// HTTP gateway of SnackBase: authenticates, introduces the caller to Postgres and forwards.
+#[derive(Parser)]
+#[command(version, after_help = config::help(), arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve HTTP until SIGTERM or SIGINT.
+    Serve,
+    /// Create the superadmin.
+    CreateSuperadmin {
+        /// Address to log in with, in the account `system`.
+        #[arg(long)]
+        email: String,
+        /// Password; without it SNACKBASE_SUPERADMIN_PASSWORD is taken, which other users of the machine cannot see.
+        #[arg(long)]
+        password: Option<String>,
+        /// Create one even if there is a superadmin already.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Check settings and database, and print what is wrong.
+    Doctor,
+}
+
+/// Sentences for the operator, and the exit code.
+struct Failure {
+    sentences: Vec<String>,
+    code: u8,
+}
+
+impl From<String> for Failure {
+    fn from(sentence: String) -> Self {
+        Self {
+            sentences: vec![sentence],
+            code: 1,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let command = CommandLine::parse().command;
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for sentence in failure.sentences {
+                eprintln!("{sentence}");
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let config = Config::from_environment().map_err(|sentences| Failure { sentences, code: 2 })?;
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_max_level(config.log_level)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.worker_threads)
+        .enable_all()
+        .build()
+        .map_err(|failure| format!("The runtime cannot be started: {failure}."))?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve => serve(config).await,
+            Command::CreateSuperadmin {
+                email,
+                password,
+                force,
+            } => create_superadmin(config, email, password, force).await,
+            Command::Doctor => doctor(&config).await,
+        }
+    })
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    refuse_severe_findings(&config).await?;
+    if config.secret_key.is_none() {
+        tracing::warn!("SNACKBASE_SECRET_KEY is not set: tokens will end with this process");
+    }
+    let listen = config.listen;
+    let state = State::new(config)?;
+    bootstrap(&state).await?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|failure| format!("Cannot listen on {listen}: {failure}."))?;
+    let stop = stop_signal().map_err(|failure| format!("Signals cannot be received: {failure}."))?;
+    tracing::info!(%listen, "listening");
+    serve::serve(listener, state, stop)
+        .await
+        .map_err(|failure| format!("Cannot serve: {failure}.").into())
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Asks the database what is wrong with it; warnings are logged, severe findings end the start.
+async fn refuse_severe_findings(config: &Config) -> Result<(), Failure> {
+    let mut severe = Vec::new();
+    for finding in db::doctor(config).await? {
+        if finding.severe {
+            severe.push(sentence(&finding));
+        } else {
+            tracing::warn!(code = finding.code, hint = finding.hint, "{}", finding.message);
+        }
+    }
+    if severe.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure {
+            sentences: severe,
+            code: 1,
+        })
+    }
+}
+
+fn sentence(finding: &db::Finding) -> String {
+    match &finding.hint {
+        Some(hint) => format!("{}: {} {hint}", finding.code, finding.message),
+        None => format!("{}: {}", finding.code, finding.message),
+    }
+}
+
+/// Creates the superadmin of the settings when there is none. A refused password or address is logged, and the gateway
+/// starts all the same. Source: identity contract §3.5.
+async fn bootstrap(state: &State) -> Result<(), Failure> {
+    let exists = state
+        .database
+        .flag(&Caller::gateway(), Statement::SuperadminExists, &[])
+        .await;
+    if exists.map_err(|failure| format!("The database does not answer: {failure}."))? {
+        return Ok(());
+    }
+    let Some((email, password)) = &state.config.superadmin else {
+        tracing::warn!(
+            "there is no superadmin: set SNACKBASE_SUPERADMIN_EMAIL and SNACKBASE_SUPERADMIN_PASSWORD, or run create-superadmin"
+        );
+        return Ok(());
+    };
+    match superadmin(state, email, password.clone(), false).await {
+        Ok(()) => tracing::info!("superadmin created"),
+        // Another process was faster, or the settings are not good enough.
+        Err(sentences) => tracing::error!(cause = sentences.join(" "), "superadmin not created"),
+    }
+    Ok(())
+}
+
+async fn superadmin(state: &State, email: &str, password: String, force: bool) -> Result<(), Vec<String>> {
+    let faults = state.passwords.faults(&password);
+    if !faults.is_empty() {
+        return Err(faults.into_iter().map(|fault| fault.message + ".").collect());
+    }
+    let created = async {
+        let hash = state.passwords.hash(password).await?;
+        state
+            .database
+            .json(
+                &Caller::gateway(),
+                Statement::SuperadminCreate,
+                &[&email, &hash, &force],
+            )
+            .await
+    };
+    match created.await {
+        Ok(_) => Ok(()),
+        Err(Error::Refused(refusal)) => Err(vec![format!("{}.", refusal.message.trim_end_matches('.'))]),
+        Err(failure) => Err(vec![format!("The superadmin was not created: {failure}.")]),
+    }
+}
+
+async fn create_superadmin(
+    config: Config,
+    email: String,
+    password: Option<String>,
+    force: bool,
+) -> Result<(), Failure> {
+    let configured = config.superadmin.as_ref().map(|(_, password)| password.clone());
+    let password = password
+        .or(configured)
+        .or_else(|| std::env::var("SNACKBASE_SUPERADMIN_PASSWORD").ok());
+    let Some(password) = password else {
+        let sentence = "Give --password or set SNACKBASE_SUPERADMIN_PASSWORD.".to_owned();
+        return Err(Failure {
+            sentences: vec![sentence],
+            code: 2,
+        });
+    };
+    let state = State::new(config)?;
+    superadmin(&state, email.trim(), password, force)
+        .await
+        .map_err(|sentences| Failure { sentences, code: 1 })?;
+    println!(
+        "Superadmin {} created. Log in with the account \"system\".",
+        email.trim()
+    );
+    Ok(())
+}
+
+async fn doctor(config: &Config) -> Result<(), Failure> {
+    let findings = db::doctor(config).await?;
+    let severe = findings.iter().filter(|finding| finding.severe).count();
+    for finding in &findings {
+        println!(
+            "{} {}",
+            if finding.severe { "severe " } else { "warning" },
+            sentence(finding)
+        );
+    }
+    if findings.is_empty() {
+        println!("Nothing is wrong.");
+    }
+    if severe == 0 {
+        return Ok(());
+    }
+    Err(format!("{severe} severe findings: the gateway would not start.").into())
+}
