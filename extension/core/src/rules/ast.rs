@@ -131,8 +131,8 @@ impl Arithmetic {
     }
 }
 
-/// How tightly a node binds; a child that binds less than its place asks for is printed in parentheses.
-mod binding {
+/// How tightly a node binds; a child that binds less than its place asks for needs parentheses.
+pub(super) mod binding {
     pub const OR: u8 = 1;
     pub const AND: u8 = 2;
     pub const NOT: u8 = 3;

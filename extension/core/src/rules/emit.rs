@@ -8,7 +8,7 @@
 
 use super::ast::{Arithmetic, Comparison};
 use super::schema::{Kind, Schema};
-use super::typed::{Attribute, Node, Row};
+use super::typed::{Attribute, Function, Node, Row, Unit};
 use crate::names;
 
 /// A bound value of a filter, `$n` in its SQL text. The text casts each to the SQL type named here, so a caller may
@@ -182,12 +182,12 @@ impl Emitter {
                 self.once(constant, |emitter| {
                     emitter.push("snackbase.");
                     emitter.push(&names::quote(function));
-                    emitter.push("(");
-                    emitter.list(arguments);
-                    emitter.push(")");
+                    emitter.call("(", arguments, ")");
                 });
                 self.push(", false)");
             }
+            Node::Function(function, arguments) => self.function(*function, arguments),
+            Node::StartOfDay(date) => self.call("snackbase.date_start(", std::slice::from_ref(&**date), ")"),
         }
     }
 
@@ -278,6 +278,68 @@ impl Emitter {
         });
     }
 
+    fn call(&mut self, open: &str, arguments: &[Node<'_>], close: &str) {
+        self.push(open);
+        self.list(arguments);
+        self.push(close);
+    }
+
+    /// Functions of PostgreSQL where they are total, else functions of the extension that give NULL instead of failing.
+    fn function(&mut self, function: Function, arguments: &[Node<'_>]) {
+        let name = match function {
+            Function::Concat => "pg_catalog.concat(",
+            Function::Upper => "pg_catalog.upper(",
+            Function::Lower => "pg_catalog.lower(",
+            Function::Trim => "pg_catalog.btrim(",
+            Function::Length => return self.call("pg_catalog.length(", arguments, ")::float8"),
+            Function::Substring => "snackbase.text_substring(",
+            Function::Abs => "pg_catalog.abs(",
+            Function::Ceil => "pg_catalog.ceil(",
+            Function::Floor => "pg_catalog.floor(",
+            Function::Round if arguments.len() == 1 => {
+                return self.call("snackbase.num_round(", arguments, ", 0::float8)");
+            }
+            Function::Round => "snackbase.num_round(",
+            Function::Coalesce => "coalesce(",
+            Function::NullIf => "nullif(",
+            Function::Now => "pg_catalog.now(",
+            Function::If => {
+                for (word, argument) in ["CASE WHEN ", " THEN ", " ELSE "].into_iter().zip(arguments) {
+                    self.push(word);
+                    self.operand(argument);
+                }
+                return self.push(" END");
+            }
+            Function::DateDiff(unit) => return self.date_diff(unit, arguments),
+            Function::DateAdd(unit) => {
+                let unit = format!(", '{}')", unit_name(unit));
+                return self.call("snackbase.date_add(", arguments, &unit);
+            }
+        };
+        self.call(name, arguments, ")");
+    }
+
+    fn date_diff(&mut self, unit: Unit, arguments: &[Node<'_>]) {
+        let seconds = match unit {
+            Unit::Seconds => 1,
+            Unit::Minutes => 60,
+            Unit::Hours => 3_600,
+            Unit::Days => 86_400,
+            Unit::Months => 30 * 86_400,
+            Unit::Years => 365 * 86_400,
+        };
+        self.push("snackbase.num_divide(snackbase.num_subtract(");
+        for (index, argument) in arguments.iter().enumerate() {
+            self.push(if index > 0 { ", " } else { "" });
+            self.call(
+                "pg_catalog.date_part('epoch', ",
+                std::slice::from_ref(argument),
+                ")",
+            );
+        }
+        self.push(&format!("), {seconds}::float8)"));
+    }
+
     /// A list of literals is bound as one array: the text does not depend on their number.
     fn membership(&mut self, operand: &Node<'_>, members: &[Node<'_>]) {
         let (nulls, others): (Vec<&Node<'_>>, Vec<&Node<'_>>) =
@@ -356,6 +418,17 @@ fn number_literal(number: f64) -> String {
         format!("({text})")
     } else {
         text.to_owned()
+    }
+}
+
+fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Seconds => "seconds",
+        Unit::Minutes => "minutes",
+        Unit::Hours => "hours",
+        Unit::Days => "days",
+        Unit::Months => "months",
+        Unit::Years => "years",
     }
 }
 

@@ -13,8 +13,9 @@ pub const VALUES: usize = 1_000;
 pub const JSON_NESTING: usize = 20;
 /// Macros inside macros.
 pub const MACRO_DEPTH: usize = 8;
-/// Nesting of the tree after macros and computed fields are expanded.
-pub(super) const EXPANDED_NESTING: usize = 1_000;
+/// Depth of the tree after macros and computed fields are expanded. A parenthesis makes a level for each kind of operator
+/// next to it, rarely more than two.
+pub const TREE_DEPTH: usize = 256;
 /// Size of the tree after macros and computed fields are expanded: nodes, and one more for every 16 bytes of text.
 pub(super) const EXPANDED_SIZE: usize = 20_000;
 /// Findings reported for one source text.

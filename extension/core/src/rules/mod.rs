@@ -31,12 +31,12 @@ pub mod ast;
 mod check;
 mod emit;
 mod error;
+mod json;
 mod lex;
 pub mod limits;
 mod macros;
 mod parse;
 mod schema;
-mod time;
 mod typed;
 
 pub use emit::Param;
@@ -179,7 +179,10 @@ pub struct Filter {
     pub params: Vec<Param>,
 }
 
-/// Compiles a filter; None when it is blank. The first value is `$first_param`.
+/// Compiles a filter; None when it is blank or asks for nothing (`{}`). The first value is `$first_param`.
+///
+/// A text whose first character is `{` is read as JSON: `{"status": "draft", "views": {"$gt": 4}}` is
+/// `status = "draft" && views > 4`.
 ///
 /// Errors: as for [`compile_rule`].
 ///
@@ -199,7 +202,14 @@ pub fn compile_filter(
     if source.trim().is_empty() {
         return Ok(None);
     }
-    let expr = parse(source).map_err(|error| vec![error])?;
+    let expr = if json::is_json(source) {
+        match json::parse(source)? {
+            Some(expr) => expr,
+            None => return Ok(None),
+        }
+    } else {
+        parse(source).map_err(|error| vec![error])?
+    };
     let node = check::condition(&expr, Dialect::Filter, schema, &NoMacros).result?;
     let (sql, params) = emit::filter(&node, schema, first_param);
     Ok(Some(Filter { sql, params }))

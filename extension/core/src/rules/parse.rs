@@ -1,11 +1,11 @@
-//! Tokens to a syntax tree: recursive descent, one function per line of the grammar.
+//! Tokens to a syntax tree: recursive descent with precedence climbing.
 //!
 //! Written by hand rather than with a combinator library: the language has seven levels of precedence and one token of
 //! lookahead, and three things must be exact. An error is always at a token and says what may stand there; the depth
 //! is counted before the parser goes deeper, so no input can overflow the stack; and the limits count tokens and
 //! members as they are read. Combinators give byte offsets of the furthest alternative and recurse without a count.
 
-use super::ast::{Arithmetic, Comparison, Expr, ExprKind, Span};
+use super::ast::{Arithmetic, Comparison, Expr, ExprKind, Span, binding};
 use super::error::{Code, Error};
 use super::lex::{Lexer, Token};
 use super::limits;
@@ -80,7 +80,7 @@ impl Parser {
                 "The expression is empty; the empty text (no spaces) makes a rule public",
             ));
         }
-        let expr = self.expr()?;
+        let expr = self.expr(binding::OR)?;
         if self.token == Token::End {
             Ok(expr)
         } else {
@@ -153,42 +153,41 @@ impl Parser {
         Span { start, end: self.end }
     }
 
-    fn expr(&mut self) -> Result<Expr, Error> {
-        self.chain(&Token::Or, ExprKind::Or, |parser| {
-            parser.chain(&Token::And, ExprKind::And, Self::not_expr)
-        })
-    }
-
-    /// `operand { separator operand }`; a single operand stays itself.
-    fn chain(
-        &mut self,
-        separator: &Token,
-        node: fn(Vec<Expr>) -> ExprKind,
-        operand: impl Fn(&mut Self) -> Result<Expr, Error>,
-    ) -> Result<Expr, Error> {
+    /// An expression whose operators all bind at least as tightly as `least`.
+    ///
+    /// Precedence climbing: one call per operand instead of one per level of the grammar, so that a parenthesis costs
+    /// little stack. `level` says what has been read: each operator accepts on its left only what binds tighter.
+    fn expr(&mut self, least: u8) -> Result<Expr, Error> {
         let start = self.span.start;
-        let first = operand(self)?;
-        if self.token != *separator {
-            return Ok(first);
+        let (mut left, mut level) = if self.token == Token::Not && least <= binding::NOT {
+            (self.not()?, binding::NOT)
+        } else {
+            (self.atom()?, binding::ATOM)
+        };
+        loop {
+            let operator = operator_binding(&self.token);
+            if operator < least || operator >= level {
+                return Ok(left);
+            }
+            let kind = match operator {
+                binding::OR => ExprKind::Or(self.operands(left, &Token::Or, binding::AND)?),
+                binding::AND => ExprKind::And(self.operands(left, &Token::And, binding::NOT)?),
+                binding::COMPARISON => self.comparison(left, start)?,
+                _ => self.arithmetic(left, operator)?,
+            };
+            left = Expr {
+                kind,
+                span: self.span_from(start),
+            };
+            level = operator;
         }
-        let mut operands = vec![first];
-        while self.accept(separator)? {
-            operands.push(operand(self)?);
-        }
-        Ok(Expr {
-            kind: node(operands),
-            span: self.span_from(start),
-        })
     }
 
-    fn not_expr(&mut self) -> Result<Expr, Error> {
-        if self.token != Token::Not {
-            return self.comparison();
-        }
+    fn not(&mut self) -> Result<Expr, Error> {
         let start = self.span;
         let operand = self.nested(start, |parser| {
             parser.advance()?;
-            parser.not_expr()
+            parser.expr(binding::NOT)
         })?;
         Ok(Expr {
             kind: ExprKind::Not(Box::new(operand)),
@@ -196,56 +195,67 @@ impl Parser {
         })
     }
 
-    fn comparison(&mut self) -> Result<Expr, Error> {
-        let start = self.span.start;
-        let left = self.sum()?;
-        let operator = match self.token {
+    /// `first { separator operand }`
+    fn operands(&mut self, first: Expr, separator: &Token, least: u8) -> Result<Vec<Expr>, Error> {
+        let mut operands = vec![first];
+        while self.accept(separator)? {
+            operands.push(self.expr(least)?);
+        }
+        Ok(operands)
+    }
+
+    fn arithmetic(&mut self, first: Expr, level: u8) -> Result<ExprKind, Error> {
+        let mut steps = Vec::new();
+        while operator_binding(&self.token) == level {
+            let operator = match self.advance()? {
+                Token::Plus => Arithmetic::Add,
+                Token::Minus => Arithmetic::Subtract,
+                Token::Star => Arithmetic::Multiply,
+                Token::Slash => Arithmetic::Divide,
+                _ => Arithmetic::Modulo,
+            };
+            steps.push((operator, self.expr(level + 1)?));
+        }
+        Ok(ExprKind::Arithmetic(Box::new(first), steps))
+    }
+
+    fn comparison(&mut self, left: Expr, start: usize) -> Result<ExprKind, Error> {
+        let operator_span = self.span;
+        let operator = match self.advance()? {
+            Token::In => return self.in_list(left, operator_span, start),
+            Token::Is => return self.null_test(left),
             Token::Equal => Comparison::Equal,
             Token::Unequal => Comparison::Unequal,
             Token::Less => Comparison::Less,
             Token::Greater => Comparison::Greater,
             Token::LessOrEqual => Comparison::LessOrEqual,
             Token::GreaterOrEqual => Comparison::GreaterOrEqual,
-            Token::Like => Comparison::Like,
-            Token::In => return self.in_list(left, start),
-            Token::Is => return self.null_test(left, start),
-            _ => return Ok(left),
+            _ => Comparison::Like,
         };
-        let operator_span = self.span;
-        self.advance()?;
-        let right = self.sum()?;
-        let kind = ExprKind::Compare(Box::new(left), operator, operator_span, Box::new(right));
-        Ok(Expr {
-            kind,
-            span: self.span_from(start),
-        })
+        let right = self.expr(binding::SUM)?;
+        Ok(ExprKind::Compare(
+            Box::new(left),
+            operator,
+            operator_span,
+            Box::new(right),
+        ))
     }
 
-    fn in_list(&mut self, operand: Expr, start: usize) -> Result<Expr, Error> {
-        let operator_span = self.span;
-        self.advance()?;
+    fn in_list(&mut self, operand: Expr, operator_span: Span, start: usize) -> Result<ExprKind, Error> {
         self.expect(&Token::Open)?;
-        let members = self.values(start, Self::sum)?;
-        let kind = ExprKind::In(Box::new(operand), operator_span, members);
-        Ok(Expr {
-            kind,
-            span: self.span_from(start),
-        })
+        let members = self.values(start, binding::SUM)?;
+        Ok(ExprKind::In(Box::new(operand), operator_span, members))
     }
 
     /// One or more values up to the closing parenthesis; `start` is where the construct starts.
-    fn values(
-        &mut self,
-        start: usize,
-        value: impl Fn(&mut Self) -> Result<Expr, Error>,
-    ) -> Result<Vec<Expr>, Error> {
-        let mut values = vec![value(self)?];
+    fn values(&mut self, start: usize, least: u8) -> Result<Vec<Expr>, Error> {
+        let mut values = vec![self.expr(least)?];
         while self.accept(&Token::Comma)? {
             if values.len() >= limits::VALUES {
                 let message = format!("A list has more than {} values", limits::VALUES);
                 return Err(Error::new(Code::TooManyValues, self.span_from(start), message));
             }
-            values.push(value(self)?);
+            values.push(self.expr(least)?);
         }
         if self.accept(&Token::Close)? {
             Ok(values)
@@ -254,8 +264,7 @@ impl Parser {
         }
     }
 
-    fn null_test(&mut self, operand: Expr, start: usize) -> Result<Expr, Error> {
-        self.advance()?;
+    fn null_test(&mut self, operand: Expr) -> Result<ExprKind, Error> {
         let negated = matches!(&self.token, Token::Name(name) if name.eq_ignore_ascii_case("not"));
         if negated {
             self.advance()?;
@@ -263,50 +272,7 @@ impl Parser {
         if !self.accept(&Token::Null)? {
             return Err(self.unexpected(if negated { "NULL" } else { "NULL or NOT NULL" }));
         }
-        Ok(Expr {
-            kind: ExprKind::IsNull(Box::new(operand), negated),
-            span: self.span_from(start),
-        })
-    }
-
-    fn sum(&mut self) -> Result<Expr, Error> {
-        let operator = |token: &Token| match token {
-            Token::Plus => Some(Arithmetic::Add),
-            Token::Minus => Some(Arithmetic::Subtract),
-            _ => None,
-        };
-        self.steps(operator, Self::product)
-    }
-
-    fn product(&mut self) -> Result<Expr, Error> {
-        let operator = |token: &Token| match token {
-            Token::Star => Some(Arithmetic::Multiply),
-            Token::Slash => Some(Arithmetic::Divide),
-            Token::Percent => Some(Arithmetic::Modulo),
-            _ => None,
-        };
-        self.steps(operator, Self::atom)
-    }
-
-    fn steps(
-        &mut self,
-        operator: impl Fn(&Token) -> Option<Arithmetic>,
-        operand: impl Fn(&mut Self) -> Result<Expr, Error>,
-    ) -> Result<Expr, Error> {
-        let start = self.span.start;
-        let first = operand(self)?;
-        let mut steps = Vec::new();
-        while let Some(operator) = operator(&self.token) {
-            self.advance()?;
-            steps.push((operator, operand(self)?));
-        }
-        if steps.is_empty() {
-            return Ok(first);
-        }
-        Ok(Expr {
-            kind: ExprKind::Arithmetic(Box::new(first), steps),
-            span: self.span_from(start),
-        })
+        Ok(ExprKind::IsNull(Box::new(operand), negated))
     }
 
     fn atom(&mut self) -> Result<Expr, Error> {
@@ -315,7 +281,7 @@ impl Parser {
             Token::Open => {
                 return self.nested(start, |parser| {
                     parser.advance()?;
-                    let expr = parser.expr()?;
+                    let expr = parser.expr(binding::OR)?;
                     parser.expect(&Token::Close)?;
                     Ok(expr)
                 });
@@ -360,11 +326,31 @@ impl Parser {
             if parser.accept(&Token::Close)? {
                 return Ok(Vec::new());
             }
-            parser.values(span.start, Self::expr)
+            parser.values(span.start, binding::OR)
         })?;
         Ok(Expr {
             kind: ExprKind::Call(name, span, arguments),
             span: self.span_from(span.start),
         })
+    }
+}
+
+/// How tightly an operator binds; 0 for anything that is none.
+fn operator_binding(token: &Token) -> u8 {
+    match token {
+        Token::Or => binding::OR,
+        Token::And => binding::AND,
+        Token::Equal
+        | Token::Unequal
+        | Token::Less
+        | Token::Greater
+        | Token::LessOrEqual
+        | Token::GreaterOrEqual
+        | Token::Like
+        | Token::In
+        | Token::Is => binding::COMPARISON,
+        Token::Plus | Token::Minus => binding::SUM,
+        Token::Star | Token::Slash | Token::Percent => binding::PRODUCT,
+        _ => 0,
     }
 }

@@ -35,6 +35,40 @@ impl Attribute {
     }
 }
 
+/// A function of a computed field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Function {
+    Concat,
+    Upper,
+    Lower,
+    Trim,
+    Length,
+    Substring,
+    Abs,
+    Ceil,
+    Floor,
+    Round,
+    If,
+    Coalesce,
+    NullIf,
+    Now,
+    DateDiff(Unit),
+    DateAdd(Unit),
+}
+
+/// A unit of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Seconds,
+    Minutes,
+    Hours,
+    Days,
+    /// 30 days where a difference is measured.
+    Months,
+    /// 365 days where a difference is measured.
+    Years,
+}
+
 /// A typed expression. Operands have the types their operator needs: nothing is left to PostgreSQL's own coercions.
 #[derive(Debug, Clone)]
 pub(super) enum Node<'s> {
@@ -72,6 +106,10 @@ pub(super) enum Node<'s> {
     InHours(u8, u8),
     /// A custom macro: function name and arguments.
     Macro(String, Vec<Node<'s>>),
+    /// A function of a computed field.
+    Function(Function, Vec<Node<'s>>),
+    /// A date as its midnight in UTC.
+    StartOfDay(Box<Node<'s>>),
 }
 
 impl<'s> Node<'s> {
@@ -101,8 +139,12 @@ impl<'s> Node<'s> {
             | Node::IsNull(operand, _)
             | Node::Never(operand, _)
             | Node::Negate(operand)
-            | Node::InGroup(operand) => vec![operand],
-            Node::And(operands) | Node::Or(operands) | Node::Macro(_, operands) => operands.iter().collect(),
+            | Node::InGroup(operand)
+            | Node::StartOfDay(operand) => vec![operand],
+            Node::And(operands)
+            | Node::Or(operands)
+            | Node::Macro(_, operands)
+            | Node::Function(_, operands) => operands.iter().collect(),
             Node::Compare(left, _, right) => vec![left, right],
             Node::In(operand, members) => std::iter::once(&**operand).chain(members).collect(),
             Node::Arithmetic(first, steps) => std::iter::once(&**first)

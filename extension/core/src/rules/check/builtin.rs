@@ -103,11 +103,7 @@ impl<'s> Checker<'s> {
                 self.report(Code::TypeMismatch, argument.span, scope, message);
                 None
             }
-            _ => {
-                let findings = self.errors.len();
-                let node = self.literal_as(argument, Kind::Text, scope);
-                (self.errors.len() == findings).then_some(node)
-            }
+            _ => self.literal(argument, Kind::Text, scope),
         }
     }
 

@@ -3,9 +3,9 @@
 use super::super::ast::{Comparison, Number, Span};
 use super::super::error::{Code, Error};
 use super::super::schema::Kind;
-use super::super::time;
 use super::super::typed::Node;
 use super::{Checker, Scope, Type, Typed};
+use crate::schema::time;
 
 /// An operand after its literal has met the common type.
 enum Operand<'s> {
@@ -15,7 +15,7 @@ enum Operand<'s> {
 }
 
 /// Operators of a type; None stands for `IN`.
-fn has_operator(kind: Kind, operator: Option<Comparison>) -> bool {
+pub(super) fn has_operator(kind: Kind, operator: Option<Comparison>) -> bool {
     match (kind, operator) {
         (Kind::Text, _) => true,
         (Kind::Number | Kind::Date | Kind::Datetime, operator) => operator != Some(Comparison::Like),
@@ -198,7 +198,7 @@ impl<'s> Checker<'s> {
 
     /// Columns and expressions decide, literals follow; ids and texts meet as texts, unless the only text is an
     /// attribute of the caller that can be had as a uuid.
-    fn common_type(&mut self, operands: &[Typed<'s>], scope: &Scope<'_>) -> Option<Kind> {
+    pub(super) fn common_type(&mut self, operands: &[Typed<'s>], scope: &Scope<'_>) -> Option<Kind> {
         let typed = |literal: bool| {
             operands
                 .iter()
@@ -267,13 +267,18 @@ impl<'s> Checker<'s> {
             (node, Kind::Text) if operand.ty == Type::Is(Kind::Uuid) => {
                 Some(Operand::Value(Node::ToText(Box::new(node))))
             }
-            (node, _) if node.is_literal() => {
-                let findings = self.errors.len();
-                let node = self.literal_as(Typed { node, ..operand }, kind, scope);
-                (self.errors.len() == findings).then_some(Operand::Value(node))
-            }
+            (node, _) if node.is_literal() => self
+                .literal(Typed { node, ..operand }, kind, scope)
+                .map(Operand::Value),
             (node, _) => Some(Operand::Value(node)),
         }
+    }
+
+    /// A literal as a value of that type, anything else as it is. None after a finding.
+    pub(super) fn literal(&mut self, operand: Typed<'s>, kind: Kind, scope: &Scope<'_>) -> Option<Node<'s>> {
+        let findings = self.errors.len();
+        let node = self.literal_as(operand, kind, scope);
+        (self.errors.len() == findings).then_some(node)
     }
 
     /// A literal as a value of that type; reports when it is none. Anything else stays as it is.
@@ -281,14 +286,14 @@ impl<'s> Checker<'s> {
         let span = operand.span;
         match (operand.node, kind) {
             (Node::Null(_), _) if operand.ty == Type::Null => Node::Null(kind),
-            (Node::Text(text), Kind::Datetime) => match time::datetime(&text) {
+            (Node::Text(text), Kind::Datetime) => match time::parse_datetime(&text) {
                 Some(datetime) => Node::Datetime(datetime),
                 None => {
                     let message = "A point in time is written like 2024-01-31T13:00:00Z or 2024-01-31";
                     self.wrong(Code::BadDatetime, span, scope, message).node
                 }
             },
-            (Node::Text(text), Kind::Date) => match time::date(&text) {
+            (Node::Text(text), Kind::Date) => match time::parse_date(&text) {
                 Some(date) => Node::Date(date),
                 None => {
                     let message = "A date is written YYYY-MM-DD";

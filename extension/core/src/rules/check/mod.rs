@@ -5,6 +5,7 @@
 
 mod builtin;
 mod compare;
+mod functions;
 mod names;
 
 use super::Dialect;
@@ -230,8 +231,8 @@ impl<'s> Checker<'s> {
             let message = "The expression is too large once macros and computed fields are expanded";
             return self.wrong(Code::TooLong, expr.span, scope, message);
         }
-        if self.depth >= limits::EXPANDED_NESTING {
-            let message = "The expression is nested too deep once macros and computed fields are expanded";
+        if self.depth >= limits::TREE_DEPTH {
+            let message = "The expression is nested too deep, macros and computed fields included";
             return self.wrong(Code::TooDeep, expr.span, scope, message);
         }
         self.depth += 1;

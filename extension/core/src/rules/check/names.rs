@@ -34,16 +34,16 @@ impl<'s> Checker<'s> {
                 self.expand(called, span, arguments, scope)
             }
             Some(_) => Typed::unknown(scope.place(span)),
+            None if scope.dialect == Dialect::Computed => self.function(name, span, arguments, scope),
             None => {
                 for argument in arguments {
                     self.value(argument, scope);
                 }
                 let hint = match name.to_ascii_uppercase().as_str() {
-                    "NOT" => "; write !(…)",
-                    _ if scope.dialect == Dialect::Computed => "",
-                    _ => "; functions exist in computed fields only",
+                    "NOT" => "write !(…)",
+                    _ => "functions exist in computed fields only",
                 };
-                let message = format!("There is no function '{name}' here{hint}");
+                let message = format!("There is no function '{name}' here; {hint}");
                 self.wrong(Code::UnknownFunction, span, scope, message)
             }
         }
