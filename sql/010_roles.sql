@@ -63,6 +63,6 @@ grant usage on schema snackbase
 
 -- Identity parameters are superuser-set. The gateway alone may set them, and only until it has taken an operation role.
 grant set on parameter
-    snackbase.account_id, snackbase.user_id, snackbase.user_email, snackbase.user_role, snackbase.user_groups,
+    snackbase.account_id, snackbase.user_id, snackbase.user_email,
     snackbase.auth_method, snackbase.request_id, snackbase.ip_address, snackbase.user_agent
    to snackbase_gateway;

@@ -112,38 +112,6 @@ $$;
 create trigger a_guard before update or delete on snackbase.roles
     for each row execute function snackbase._seed_role_guard();
 
--- What enter() needs to know of a user, in one look-up. No row: unknown, inactive, or the session was revoked.
-create function snackbase._identity_lookup(
-    wanted_user uuid, wanted_account uuid, wanted_session uuid,
-    out email text, out role_name text, out groups json)
-returns setof record
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-    select u.email, r.name,
-           (select coalesce(json_agg(g.name), '[]')
-              from snackbase.users_groups ug
-              join snackbase.groups g on g.id = ug.group_id and g.account_id = ug.account_id
-             where ug.account_id = u.account_id and ug.user_id = u.id)
-      from snackbase.users u
-      join snackbase.roles r on r.id = u.role_id
-     where u.id = wanted_user
-       and u.account_id = wanted_account
-       and u.is_active
-       and (wanted_session is null or exists (
-               select from snackbase.sessions s
-                where s.id = wanted_session and s.account_id = u.account_id and s.user_id = u.id and s.revoked_at is null));
-end
-$$;
-
--- The account of an anonymous caller, named by slug or code (never by id: contract records.md §1.1).
-create function snackbase._anonymous_lookup(account text) returns uuid
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-return case when account !~* '^[0-9a-f]{8}-' then snackbase._account_find(account) end;
-
 create function snackbase._account_json(account snackbase.accounts) returns json
 language sql stable
 set search_path = pg_catalog, pg_temp

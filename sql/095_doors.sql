@@ -54,10 +54,16 @@ begin
            and d.object_type in ('table', 'table column', 'table constraint', 'trigger', 'policy', 'index')
          limit 1;
     else
+        -- Triggers, policies and rewrite rules have no schema of their own; they count by their table's.
         select d.object_identity into touched
           from pg_catalog.pg_event_trigger_ddl_commands() d
-         where d.schema_name = 'snackbase' and not d.in_extension
-           and d.command_tag in ('ALTER TABLE', 'CREATE TRIGGER', 'ALTER TRIGGER', 'CREATE POLICY', 'ALTER POLICY', 'CREATE RULE')
+          left join pg_catalog.pg_trigger t on d.classid = 'pg_catalog.pg_trigger'::regclass and t.oid = d.objid
+          left join pg_catalog.pg_policy p on d.classid = 'pg_catalog.pg_policy'::regclass and p.oid = d.objid
+          left join pg_catalog.pg_rewrite r on d.classid = 'pg_catalog.pg_rewrite'::regclass and r.oid = d.objid
+          left join pg_catalog.pg_class c on c.oid = coalesce(t.tgrelid, p.polrelid, r.ev_class)
+         where not d.in_extension
+           and ((d.schema_name = 'snackbase' and d.command_tag = 'ALTER TABLE')
+                or c.relnamespace = 'snackbase'::regnamespace)
          limit 1;
     end if;
     if touched is not null then

@@ -134,7 +134,7 @@ grant execute on function
 -- The gateway evaluates these calls before it has a role, so it needs the right to name them; each looks at the caller itself,
 -- or touches only what the role taken by enter() may touch.
 grant execute on function
-    snackbase.enter(json, text), snackbase._identity_lookup(uuid, uuid, uuid), snackbase._anonymous_lookup(text),
+    snackbase.enter(json, text),
     snackbase.auth_register(text, text, text, text), snackbase.auth_login_find(text, text, text),
     snackbase.auth_login_finish(uuid, uuid, uuid, uuid, text, timestamptz),
     snackbase.auth_refresh(uuid, text, uuid, text, timestamptz), snackbase.auth_logout(uuid),

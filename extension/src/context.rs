@@ -125,15 +125,13 @@ struct Identity {
     account_id: String,
     user_id: String,
     email: String,
-    role: String,
-    groups: String,
 }
 
 /// Introduces `caller` for the rest of the transaction and takes the role of `operation`; `docs/sql-api.md` §1 has
 /// the keys, the operations and the errors. Always true.
 ///
 /// `SECURITY INVOKER`, because a role cannot be taken inside a `SECURITY DEFINER` function; the look-up of the user
-/// is one.
+/// alone runs as the owner.
 #[pg_extern(volatile, parallel_unsafe)]
 fn enter(caller: JsonText, operation: &str) -> Result<bool, ErrorReport> {
     introduce(&caller.0, operation)?;
@@ -180,8 +178,6 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
         guc::ACCOUNT_ID.set_local(&identity.account_id)?;
         guc::USER_ID.set_local(&identity.user_id)?;
         guc::USER_EMAIL.set_local(&identity.email)?;
-        guc::USER_ROLE.set_local(&identity.role)?;
-        guc::USER_GROUPS.set_local(&identity.groups)?;
     }
     if let Some(role) = role {
         guc::set_role_local(role)?;
@@ -189,65 +185,73 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The address of an active user, if the session it names was not revoked.
+const USER: &str = "
+select u.email
+  from snackbase.users u
+ where u.id operator(pg_catalog.=) $1 and u.account_id operator(pg_catalog.=) $2 and u.is_active";
+
+const USER_IN_SESSION: &str = "
+select u.email
+  from snackbase.sessions s
+  join snackbase.users u on u.id operator(pg_catalog.=) s.user_id and u.account_id operator(pg_catalog.=) s.account_id
+ where s.id operator(pg_catalog.=) $3 and s.account_id operator(pg_catalog.=) $2 and s.revoked_at is null
+   and u.id operator(pg_catalog.=) $1 and u.is_active";
+
 fn look_up_user(caller: &Caller) -> Result<Identity, Error> {
     let (Some(user_id), Some(account_id)) = (&caller.user_id, &caller.account_id) else {
         return Err(Error::Malformed(
             "caller: a user has user_id and account_id".into(),
         ));
     };
-    let parse = |text: &String| text.parse::<uuid::Uuid>().map_err(|_| Error::Unauthenticated);
+    let parse = |text: &String| parse_uuid(text).ok_or(Error::Unauthenticated);
     let (user, account) = (parse(user_id)?, parse(account_id)?);
-    let session = caller.session_id.as_ref().map(parse).transpose()?;
-    let to_pg = |id: uuid::Uuid| Uuid::from_bytes(*id.as_bytes());
-    let found = spi::select(
-        "select email, role_name, groups::text from snackbase._identity_lookup($1, $2, $3)",
-        &[
-            to_pg(user).into(),
-            to_pg(account).into(),
-            session.map(to_pg).into(),
-        ],
-        |rows| {
-            rows.into_iter()
-                .next()
-                .map(|row| {
-                    Ok((
-                        row.get::<String>(1)?,
-                        row.get::<String>(2)?,
-                        row.get::<String>(3)?,
-                    ))
-                })
-                .transpose()
-        },
-    )?;
-    match found {
-        Some((Some(email), Some(role), Some(groups))) => Ok(Identity {
-            account_id: account.to_string(),
-            user_id: user.to_string(),
-            email,
-            role,
-            groups,
-        }),
-        _ => Err(Error::Unauthenticated),
-    }
+    let first = |rows: spi::Rows<'_>| {
+        rows.into_iter()
+            .next()
+            .map(|row| row.get::<String>(1))
+            .transpose()
+            .map_err(Error::from)
+    };
+    let found = match &caller.session_id {
+        None => spi::select_as_owner(USER, &[user.into(), account.into()], first)?,
+        Some(session) => {
+            let arguments = [user.into(), account.into(), parse(session)?.into()];
+            spi::select_as_owner(USER_IN_SESSION, &arguments, first)?
+        }
+    };
+    let email = found.flatten().ok_or(Error::Unauthenticated)?;
+    Ok(Identity {
+        account_id: account.to_string(),
+        user_id: user.to_string(),
+        email,
+    })
 }
 
 fn look_up_account(caller: &Caller) -> Result<Identity, Error> {
-    let Some(name) = caller.account.as_deref().filter(|name| !name.trim().is_empty()) else {
+    // Named by slug or code, never by id (contract records.md §1.1).
+    let Some(name) = caller
+        .account
+        .as_deref()
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    else {
         return Err(Error::AccountHeaderMissing);
     };
-    let account_id = spi::select(
-        "select snackbase._anonymous_lookup($1)::text",
-        &[name.into()],
-        |rows| Ok(rows.first().get_one::<String>()?),
-    )?;
+    let account_id = if parse_uuid(name).is_some() {
+        None
+    } else {
+        spi::select_as_owner(
+            "select snackbase._account_find($1)::pg_catalog.text",
+            &[name.into()],
+            |rows| Ok(rows.first().get_one::<String>()?),
+        )?
+    };
     let account_id = account_id.ok_or(Error::AccountNotFound)?;
-    let empty = String::new;
     Ok(Identity {
         account_id,
-        user_id: empty(),
-        email: empty(),
-        role: empty(),
-        groups: empty(),
+        user_id: String::new(),
+        email: String::new(),
     })
 }
 
@@ -294,25 +298,54 @@ fn current_user_email() -> Option<String> {
     guc::USER_EMAIL.get()
 }
 
-/// The name of the caller's role, or NULL.
-#[pg_extern(stable, parallel_safe)]
-fn current_user_role() -> Option<String> {
-    guc::USER_ROLE.get()
+/// The name of the caller's role, or NULL. Looked up when a rule asks, not at every request.
+#[pg_extern(stable, parallel_restricted)]
+fn current_user_role() -> Result<Option<String>, ErrorReport> {
+    let (Some(user), Some(account)) = (current_user_uuid(), current_account_id()) else {
+        return Ok(None);
+    };
+    let statement = "
+        select r.name
+          from snackbase.users u
+          join snackbase.roles r on r.id operator(pg_catalog.=) u.role_id
+         where u.id operator(pg_catalog.=) $1 and u.account_id operator(pg_catalog.=) $2 and u.is_active";
+    let name = spi::select_as_owner(statement, &[user.into(), account.into()], |rows| {
+        rows.into_iter()
+            .next()
+            .map(|row| row.get::<String>(1))
+            .transpose()
+            .map_err(Error::from)
+    })?;
+    Ok(name.flatten())
 }
 
-/// The names of the caller's groups; empty when there are none.
-#[pg_extern(stable, parallel_safe)]
-fn current_user_groups() -> Vec<String> {
-    guc::USER_GROUPS
-        .get()
-        .and_then(|json| serde_json::from_str(&json).ok())
-        .unwrap_or_default()
+/// The names of the caller's groups, sorted; empty when there are none. Looked up when asked.
+#[pg_extern(stable, parallel_restricted)]
+fn current_user_groups() -> Result<Vec<String>, ErrorReport> {
+    Ok(groups()?)
+}
+
+fn groups() -> Result<Vec<String>, Error> {
+    let (Some(user), Some(account)) = (current_user_uuid(), current_account_id()) else {
+        return Ok(Vec::new());
+    };
+    let statement = "
+        select g.name
+          from snackbase.users_groups ug
+          join snackbase.groups g on g.id operator(pg_catalog.=) ug.group_id and g.account_id operator(pg_catalog.=) ug.account_id
+         where ug.account_id operator(pg_catalog.=) $2 and ug.user_id operator(pg_catalog.=) $1
+         order by g.name using operator(pg_catalog.<)";
+    spi::select_as_owner(statement, &[user.into(), account.into()], |rows| {
+        rows.into_iter()
+            .filter_map(|row| row.get::<String>(1).map_err(Error::from).transpose())
+            .collect()
+    })
 }
 
 /// Is the caller in the group of this name, in its own account?
-#[pg_extern(stable, parallel_safe)]
-fn in_group(name: &str) -> bool {
-    current_user_groups().iter().any(|group| group == name)
+#[pg_extern(stable, parallel_restricted)]
+fn in_group(name: &str) -> Result<bool, ErrorReport> {
+    Ok(groups()?.iter().any(|group| group == name))
 }
 
 /// How the caller was authenticated, or NULL when nobody was introduced.
@@ -346,9 +379,9 @@ fn is_superadmin() -> bool {
 }
 
 /// May the caller see masked values in clear (contract `records.md` §8): superadmins and members of `pii_access`.
-#[pg_extern(stable, parallel_safe)]
-fn sees_pii() -> bool {
-    is_superadmin() || in_group("pii_access")
+#[pg_extern(stable, parallel_restricted)]
+fn sees_pii() -> Result<bool, ErrorReport> {
+    Ok(is_superadmin() || groups()?.iter().any(|group| group == "pii_access"))
 }
 
 /// Who goes into `created_by`: the caller's id, `anonymous`, or the login role of a direct SQL session.

@@ -48,6 +48,9 @@ impl Setting {
     /// # Errors
     /// 42501, raised by Postgres, when the current role may not set the parameter; 22023 for a NUL byte.
     pub fn set_local(&self, value: &str) -> Result<(), Error> {
+        if self.get().as_deref().unwrap_or_default() == value {
+            return Ok(());
+        }
         set_config_local(self.name, value)
     }
 }
@@ -58,13 +61,6 @@ pub static ACCOUNT_ID: Setting = Setting::new(c"snackbase.account_id", c"Account
 pub static USER_ID: Setting = Setting::new(c"snackbase.user_id", c"Id of the caller.");
 /// The caller's address.
 pub static USER_EMAIL: Setting = Setting::new(c"snackbase.user_email", c"Email address of the caller.");
-/// The name of the caller's role.
-pub static USER_ROLE: Setting = Setting::new(c"snackbase.user_role", c"Role name of the caller.");
-/// The names of the caller's groups: a JSON array of strings.
-pub static USER_GROUPS: Setting = Setting::new(
-    c"snackbase.user_groups",
-    c"Names of the caller's groups (JSON array).",
-);
 /// How the caller proved who it is: `jwt`, `anonymous`, `direct_sql`, …
 pub static AUTH_METHOD: Setting = Setting::new(
     c"snackbase.auth_method",
@@ -77,12 +73,10 @@ pub static IP_ADDRESS: Setting = Setting::new(c"snackbase.ip_address", c"Address
 /// The client's `User-Agent`.
 pub static USER_AGENT: Setting = Setting::new(c"snackbase.user_agent", c"User agent of the client.");
 
-static ALL: [&Setting; 9] = [
+static ALL: [&Setting; 7] = [
     &ACCOUNT_ID,
     &USER_ID,
     &USER_EMAIL,
-    &USER_ROLE,
-    &USER_GROUPS,
     &AUTH_METHOD,
     &REQUEST_ID,
     &IP_ADDRESS,

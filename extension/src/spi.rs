@@ -62,6 +62,54 @@ pub fn update<R>(
     run(statement, arguments, true, read)
 }
 
+/// Runs a statement that reads as `snackbase_owner`, for the few questions about identity that a caller may ask but not
+/// answer by reading the tables: what a `SECURITY DEFINER` function does, without a second executor for the call.
+///
+/// The caller's `search_path` stays in force, so a statement given here must qualify everything, operators included
+/// (`operator(pg_catalog.=)`).
+///
+/// # Errors
+/// As [`select`].
+pub fn select_as_owner<R>(
+    statement: &'static str,
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(Rows<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let _owner = ActingOwner::begin();
+    run(statement, arguments, false, read)
+}
+
+/// While it lives, the current user is `snackbase_owner`.
+struct ActingOwner {
+    user: pg_sys::Oid,
+    context: i32,
+}
+
+impl ActingOwner {
+    fn begin() -> ActingOwner {
+        let mut before = ActingOwner {
+            user: pg_sys::InvalidOid,
+            context: 0,
+        };
+        // SAFETY: the out-pointers are valid; the role exists as long as the extension does, else a Postgres error is
+        // raised. The flag forbids SET ROLE, as inside a SECURITY DEFINER function.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut before.user, &mut before.context);
+            let owner = pg_sys::get_role_oid(c"snackbase_owner".as_ptr(), false);
+            let flags = before.context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+            pg_sys::SetUserIdAndSecContext(owner, flags);
+        }
+        before
+    }
+}
+
+impl Drop for ActingOwner {
+    fn drop(&mut self) {
+        // SAFETY: puts back what `begin` read. After a Postgres error the abort of the transaction does so as well.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) };
+    }
+}
+
 /// Runs a utility statement (DDL), which has no parameters and no plan.
 ///
 /// # Errors
