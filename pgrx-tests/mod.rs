@@ -1,1 +1,6 @@
-//! In-database tests: one file per subject.
+//! In-database tests: one file per subject, each test named after the behaviour. `make db` runs them.
+
+mod scene;
+
+mod catalog;
+mod isolation;
