@@ -3,4 +3,5 @@
 mod scene;
 
 mod catalog;
+mod context;
 mod isolation;

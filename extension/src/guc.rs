@@ -92,7 +92,8 @@ pub fn register() {
             c"Set by snackbase.enter() for one transaction, or by an administrator with ALTER ROLE ... SET.",
             &setting.value,
             GucContext::Suset,
-            GucFlags::default(),
+            // RESET ALL is allowed to everybody and would otherwise take the identity away in the middle of a transaction.
+            GucFlags::NO_RESET_ALL,
         );
     }
 }

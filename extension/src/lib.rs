@@ -103,8 +103,10 @@ mod tests;
 /// Called by `cargo pgrx test`, which wants it at the root of the crate.
 #[cfg(test)]
 pub mod pg_test {
+    /// Nothing to prepare: every test sets its own scene.
     pub fn setup(_options: Vec<&str>) {}
 
+    /// Lines of the test server's configuration.
     #[must_use]
     pub fn postgresql_conf_options() -> Vec<&'static str> {
         vec!["shared_preload_libraries = 'snackbase'"]

@@ -1,0 +1,449 @@
+//! Who is asking: `enter()`, the accessors, and every way to claim to be somebody else.
+
+#[pgrx::pg_schema]
+mod tests {
+    use pgrx::prelude::*;
+
+    use crate::tests::scene::{Scene, ask, ask_as, ask_through_gateway, run, run_as};
+
+    /// What the accessors say, in one line.
+    const WHO: &str =
+        "select concat_ws(' ', current_user, snackbase.current_account_id(), snackbase.current_user_id(),
+        snackbase.current_user_email(), snackbase.current_user_role(), snackbase.current_user_groups(),
+        snackbase.current_auth_method(), snackbase.is_authenticated(), snackbase.is_superadmin())";
+
+    #[pg_test]
+    fn enter_sets_identity_and_takes_the_role_of_the_operation() {
+        let scene = Scene::new();
+        for operation in ["list", "view", "create", "update", "delete", "member"] {
+            scene.ada.ask(operation, WHO).says(&format!(
+                "snackbase_{operation} {} {} ada@example.com admin {{}} jwt t f",
+                scene.ada.account, scene.ada.id
+            ));
+        }
+    }
+
+    #[pg_test]
+    fn enter_knows_role_and_groups_of_a_user() {
+        let scene = Scene::new();
+        run(&format!(
+            "insert into snackbase.users_groups (account_id, group_id, user_id)
+             select account_id, id, '{}' from snackbase.groups where account_id = '{}' and name = 'pii_access'",
+            scene.alf.id, scene.alf.account
+        ))
+        .says("1");
+        let who = "select concat_ws(' ', snackbase.current_user_role(), snackbase.current_user_groups(),
+                          snackbase.in_group('pii_access'), snackbase.in_group('pii'), snackbase.sees_pii())";
+        scene.alf.ask("list", who).says("user {pii_access} t f t");
+        scene.ada.ask("list", who).says("admin {} f f f");
+    }
+
+    #[pg_test]
+    fn a_user_of_the_system_account_is_superadmin_in_every_operation() {
+        let scene = Scene::new();
+        for operation in [
+            "list",
+            "view",
+            "create",
+            "update",
+            "delete",
+            "member",
+            "superadmin",
+        ] {
+            scene
+                .root
+                .ask(
+                    operation,
+                    "select current_user || ' ' || snackbase.is_superadmin()",
+                )
+                .says("snackbase_superadmin true");
+        }
+    }
+
+    #[pg_test]
+    fn nobody_else_becomes_superadmin() {
+        let scene = Scene::new();
+        scene
+            .ada
+            .ask("superadmin", "select 1")
+            .refused("42501")
+            .saying("Superadmin access required");
+        scene.visitor.ask("superadmin", "select 1").refused("28000");
+        // the system account does not make an anonymous visitor powerful
+        let visitor = r#"{"kind":"anonymous","account":"system"}"#;
+        ask_through_gateway(
+            visitor,
+            "list",
+            "select current_user || ' ' || snackbase.is_superadmin()",
+        )
+        .says("snackbase_list false");
+        ask_through_gateway(visitor, "superadmin", "select 1").refused("28000");
+    }
+
+    #[pg_test]
+    fn a_visitor_has_an_account_and_no_identity() {
+        let scene = Scene::new();
+        for (name, account) in [("acme", &scene.ada.account), ("BETA", &scene.bob.account)] {
+            let visitor = format!(r#"{{"kind":"anonymous","account":"{name}"}}"#);
+            ask_through_gateway(&visitor, "list", WHO)
+                .says(&format!("snackbase_list {account} {{}} anonymous f f"));
+        }
+        let code = ask(&format!(
+            "select lower(account_code) from snackbase.accounts where id = '{}'",
+            scene.bob.account
+        ))
+        .answer();
+        ask_through_gateway(
+            &format!(r#"{{"kind":"anonymous","account":"{code}"}}"#),
+            "view",
+            "select snackbase.current_account_id()",
+        )
+        .says(&scene.bob.account);
+    }
+
+    #[pg_test]
+    fn a_visitor_must_name_an_account_that_exists_and_not_by_id() {
+        let scene = Scene::new();
+        for account in ["null", r#""""#, r#"" ""#] {
+            let refusal = ask_through_gateway(
+                &format!(r#"{{"kind":"anonymous","account":{account}}}"#),
+                "list",
+                "select 1",
+            )
+            .refused("22023");
+            assert_eq!(refusal.problems(), ["X-Account-ID required"]);
+        }
+        for account in ["nosuch", "ZZ9999", scene.ada.account.as_str(), "'; select 1; --"] {
+            ask_through_gateway(
+                &format!(r#"{{"kind":"anonymous","account":"{account}"}}"#),
+                "list",
+                "select 1",
+            )
+            .refused("P0002")
+            .saying("Account not found");
+        }
+    }
+
+    #[pg_test]
+    fn a_visitor_is_no_member() {
+        let scene = Scene::new();
+        scene.visitor.ask("member", "select 1").refused("28000");
+    }
+
+    #[pg_test]
+    fn unknown_inactive_foreign_and_malformed_users_are_refused() {
+        let scene = Scene::new();
+        let caller = |user: &str, account: &str| {
+            ask_through_gateway(
+                &format!(r#"{{"kind":"user","user_id":"{user}","account_id":"{account}"}}"#),
+                "list",
+                "select 1",
+            )
+        };
+        let (ada, bob) = (&scene.ada, &scene.bob);
+        caller(&ada.id, &ada.account).says("1");
+        caller("11111111-2222-3333-4444-555555555555", &ada.account).refused("28000");
+        caller(&ada.id, &bob.account).refused("28000");
+        caller(&ada.id, "00000000-0000-0000-0000-000000000000").refused("28000");
+        caller("ada", &ada.account).refused("28000");
+        run(&format!(
+            "update snackbase.users set is_active = false where id = '{}'",
+            ada.id
+        ))
+        .says("1");
+        caller(&ada.id, &ada.account)
+            .refused("28000")
+            .saying("Invalid or expired credentials");
+    }
+
+    #[pg_test]
+    fn a_session_must_exist_be_the_users_own_and_not_be_revoked() {
+        let scene = Scene::new();
+        let (ada, alf, bob) = (&scene.ada, &scene.alf, &scene.bob);
+        let session = "aaaaaaaa-0000-0000-0000-000000000001";
+        run(&format!(
+            "insert into snackbase.sessions (id, account_id, user_id) values ('{session}', '{}', '{}')",
+            ada.account, ada.id
+        ))
+        .says("1");
+        let with_session = |person: &crate::tests::scene::Person, session: &str| {
+            ask_through_gateway(
+                &format!(
+                    r#"{{"kind":"user","user_id":"{}","account_id":"{}","session_id":"{session}"}}"#,
+                    person.id, person.account
+                ),
+                "view",
+                "select 1",
+            )
+        };
+        with_session(ada, session).says("1");
+        with_session(alf, session).refused("28000");
+        with_session(bob, session).refused("28000");
+        with_session(ada, "aaaaaaaa-0000-0000-0000-000000000002").refused("28000");
+        with_session(ada, "nonsense").refused("28000");
+        run(&format!(
+            "update snackbase.sessions set revoked_at = now() where id = '{session}'"
+        ))
+        .says("1");
+        with_session(ada, session).refused("28000");
+    }
+
+    #[pg_test]
+    fn a_malformed_caller_or_operation_is_refused() {
+        let scene = Scene::new();
+        for caller in [
+            "{}",
+            "[]",
+            "7",
+            r#"{"kind":"god"}"#,
+            r#"{"kind":"user"}"#,
+            r#"{"kind":"user","user_id":1,"account_id":2}"#,
+        ] {
+            ask_through_gateway(caller, "list", "select 1").refused("22023");
+        }
+        for operation in [
+            "",
+            "LIST",
+            "owner",
+            "snackbase_owner",
+            "hook",
+            "reader",
+            "postgres",
+        ] {
+            scene.ada.ask(operation, "select 1").refused("22023");
+        }
+        ask_as("snackbase_gateway", "select snackbase.enter(null, 'list')").says("null");
+        ask_as(
+            "snackbase_gateway",
+            "select current_user || snackbase.is_authenticated()",
+        )
+        .says("snackbase_gatewayfalse");
+    }
+
+    #[pg_test]
+    fn operation_auth_takes_no_role_and_shows_no_rows() {
+        let scene = Scene::with_notes();
+        scene.ada.created("notes", r#"{"title": "a"}"#);
+        let visitor = r#"{"kind":"anonymous","ip_address":"192.0.2.7","user_agent":"curl/8"}"#;
+        ask_through_gateway(
+            visitor,
+            "auth",
+            "select concat_ws(' ', current_user, snackbase.current_account_id(), snackbase.current_auth_method())",
+        )
+        .says("snackbase_gateway anonymous");
+        for table in [
+            "col_notes",
+            "users",
+            "accounts",
+            "sessions",
+            "refresh_tokens",
+            "audit_change",
+        ] {
+            ask_through_gateway(visitor, "auth", &format!("select * from snackbase.{table}"))
+                .refused("42501");
+        }
+    }
+
+    #[pg_test]
+    fn request_fields_are_kept_and_a_long_user_agent_is_cut() {
+        Scene::new();
+        let caller = format!(
+            r#"{{"kind":"anonymous","account":"acme","request_id":"cid_1","ip_address":"192.0.2.7","user_agent":"{}"}}"#,
+            "ä".repeat(600)
+        );
+        ask_through_gateway(
+            &caller,
+            "list",
+            "select concat_ws(' ', current_setting('snackbase.request_id'), current_setting('snackbase.ip_address'),
+                              char_length(current_setting('snackbase.user_agent')))",
+        )
+        .says("cid_1 192.0.2.7 500");
+    }
+
+    const FORGERIES: [&str; 14] = [
+        "set snackbase.account_id = '11111111-2222-3333-4444-555555555555'",
+        "set local snackbase.account_id = '00000000-0000-0000-0000-000000000000'",
+        "set snackbase.user_id = 'x'",
+        "set snackbase.user_email = 'x'",
+        "set snackbase.auth_method = 'jwt'",
+        "set snackbase.request_id = 'x'",
+        "set snackbase.ip_address = 'x'",
+        "set snackbase.user_agent = 'x'",
+        "set snackbase.account_id to default",
+        "reset snackbase.account_id",
+        "reset snackbase.auth_method",
+        "select set_config('snackbase.account_id', '00000000-0000-0000-0000-000000000000', true)",
+        "do $$ begin perform set_config('snackbase.auth_method', 'jwt', false); end $$",
+        "do $$ begin set local snackbase.user_id = 'x'; end $$",
+    ];
+
+    #[pg_test]
+    fn identity_is_frozen_after_enter() {
+        let scene = Scene::new();
+        for operation in ["list", "view", "create", "update", "delete", "member"] {
+            for forgery in FORGERIES {
+                scene.ada.run(operation, forgery).refused("42501");
+            }
+        }
+        // The superadmin's role is no superuser either.
+        for forgery in FORGERIES {
+            scene.root.run("superadmin", forgery).refused("42501");
+        }
+    }
+
+    #[pg_test]
+    fn role_and_groups_are_not_settings() {
+        let scene = Scene::new();
+        scene
+            .alf
+            .ask(
+                "list",
+                "select concat_ws(' ', set_config('snackbase.user_role', 'admin', true),
+                                  set_config('snackbase.user_groups', '[\"pii_access\"]', true),
+                                  snackbase.current_user_role(), snackbase.current_user_groups(), snackbase.sees_pii())",
+            )
+            .says("admin [\"pii_access\"] user {} f");
+    }
+
+    #[pg_test]
+    fn a_setting_changed_through_pg_settings_is_refused() {
+        let scene = Scene::new();
+        scene
+            .ada
+            .run(
+                "list",
+                "update pg_settings set setting = '00000000-0000-0000-0000-000000000000' where name = 'snackbase.account_id'",
+            )
+            .refused("42501");
+    }
+
+    #[pg_test]
+    fn a_function_with_a_set_clause_does_not_change_identity() {
+        let scene = Scene::new();
+        run(
+            "create function public.forged() returns uuid language sql
+             set snackbase.account_id = '00000000-0000-0000-0000-000000000000'
+             as 'select snackbase.current_account_id()'; grant execute on function public.forged() to public",
+        )
+        .answer();
+        scene.ada.ask("list", "select public.forged()").refused("42501");
+    }
+
+    #[pg_test]
+    fn reset_all_and_discard_leave_identity_alone() {
+        let scene = Scene::new();
+        scene
+            .ada
+            .run(
+                "list",
+                "reset all; do $$ begin assert snackbase.current_account_id() is not null; end $$",
+            )
+            .answer();
+        // DISCARD ALL cannot run in a transaction, and a transaction is all a caller gets.
+        scene.ada.run("list", "discard all").refused("25001");
+    }
+
+    #[pg_test]
+    fn a_second_enter_is_refused() {
+        let scene = Scene::new();
+        let again = format!(
+            r#"select snackbase.enter('{{"kind":"user","user_id":"{}","account_id":"{}"}}', 'list')"#,
+            scene.bob.id, scene.bob.account
+        );
+        for operation in ["list", "view", "create", "update", "delete", "member"] {
+            scene.ada.ask(operation, &again).refused("42501");
+        }
+        scene.root.ask("superadmin", &again).refused("42501");
+    }
+
+    #[pg_test]
+    fn enter_takes_its_role_before_the_records_function_runs() {
+        let scene = Scene::with_notes();
+        scene.ada.created("notes", r#"{"title": "hers"}"#);
+        scene.bob.created("notes", r#"{"title": "his"}"#);
+        let request = format!(
+            r#"select case when snackbase.enter('{{"kind":"user","user_id":"{}","account_id":"{}"}}', 'list')
+                      then snackbase.records_list('notes', null, null, null, null, 'title') end"#,
+            scene.ada.id, scene.ada.account
+        );
+        let page = ask_as("snackbase_gateway", &request).json();
+        assert_eq!(page["total"], 1);
+        assert_eq!(page["items"][0]["title"], "hers");
+    }
+
+    #[pg_test]
+    fn the_gateway_sees_nothing_before_it_has_introduced_a_caller() {
+        let scene = Scene::with_notes();
+        let id = scene.ada.created("notes", r#"{"title": "a"}"#);
+        ask_as("snackbase_gateway", "select * from snackbase.col_notes").refused("42501");
+        ask_as("snackbase_gateway", "select * from snackbase.users").refused("42501");
+        ask_as(
+            "snackbase_gateway",
+            "select snackbase.records_list('notes', null, null, null, null, null)",
+        )
+        .refused("42501");
+        ask_as(
+            "snackbase_gateway",
+            &format!("select snackbase.records_delete('notes', '{id}')"),
+        )
+        .refused("42501");
+        ask_as("snackbase_gateway", "select snackbase.collection_names()").refused("42501");
+        ask_as(
+            "snackbase_gateway",
+            r#"select snackbase.collection_define('{"name":"evil","fields":[{"name":"a","type":"text"}]}')"#,
+        )
+        .refused("42501");
+    }
+
+    #[pg_test]
+    fn the_gateway_cannot_take_the_roles_that_are_beyond_the_rules() {
+        for role in [
+            "snackbase_owner",
+            "snackbase_hook",
+            "snackbase_reader",
+            "postgres",
+        ] {
+            run_as("snackbase_gateway", &format!("set role {role}")).refused("42501");
+        }
+    }
+
+    #[pg_test]
+    fn nobody_but_the_gateway_may_set_identity() {
+        run("create role tests_stranger login").answer();
+        for forgery in FORGERIES {
+            run_as("tests_stranger", forgery).refused("42501");
+        }
+        ask_as(
+            "tests_stranger",
+            r#"select snackbase.enter('{"kind":"anonymous","account":"acme"}', 'list')"#,
+        )
+        .refused("42501");
+        run_as("tests_stranger", "set role snackbase_list").refused("42501");
+    }
+
+    #[pg_test]
+    fn an_operation_role_granted_to_a_stranger_is_bound_to_no_account() {
+        let scene = Scene::with_notes();
+        scene.ada.created("notes", r#"{"title": "a"}"#);
+        run("create role tests_stranger login; grant snackbase_list to tests_stranger").answer();
+        // the same line shows the row to an introduced caller, and none to somebody without an account
+        scene
+            .ada
+            .ask("list", "select count(title) from snackbase.col_notes")
+            .says("1");
+        ask_as("tests_stranger", "select count(title) from snackbase.col_notes").says("0");
+        for forgery in FORGERIES {
+            run_as("tests_stranger", forgery).refused("42501");
+        }
+    }
+
+    #[pg_test]
+    fn abort_takes_the_status_of_a_refusal_only() {
+        let refusal = ask("select snackbase.abort(418, 'short and stout')").refused("P0001");
+        assert_eq!(refusal.message, "short and stout");
+        assert_eq!(refusal.json()["status"], 418);
+        for status in ["200", "302", "399", "429", "500", "503"] {
+            ask(&format!("select snackbase.abort({status}, 'x')")).refused("22023");
+        }
+    }
+}
