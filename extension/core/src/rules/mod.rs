@@ -233,3 +233,37 @@ pub fn compile_computed(source: &str, schema: &Schema, return_type: Kind) -> Res
     let node = check::computed(&expr, return_type, schema, &NoMacros).result?;
     Ok(emit::policy(&node, schema))
 }
+
+/// What is wrong with a text, and what is probably not meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Findings {
+    /// As [`compile_rule`] reports them; none when the rule is valid.
+    pub errors: Vec<Error>,
+    /// In reading order; empty when there are errors of syntax.
+    pub warnings: Vec<Error>,
+}
+
+/// Checks a rule when only the *names* of the fields are known: everything but their types. The system fields are
+/// always known.
+pub fn validate(source: &str, operation: Operation, fields: &[&str], macros: &dyn Macros) -> Findings {
+    if source.is_empty() {
+        return Findings {
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        };
+    }
+    let schema = Schema::of_names(fields);
+    match parse(source) {
+        Err(error) => Findings {
+            errors: vec![error],
+            warnings: Vec::new(),
+        },
+        Ok(expr) => {
+            let checked = check::condition(&expr, Dialect::Rule(operation), &schema, macros);
+            Findings {
+                errors: checked.result.err().unwrap_or_default(),
+                warnings: checked.warnings,
+            }
+        }
+    }
+}

@@ -96,6 +96,8 @@ impl Column {
 pub struct Schema {
     table: String,
     columns: Vec<Column>,
+    /// The columns from this one on have names only.
+    untyped_from: usize,
 }
 
 impl Schema {
@@ -104,10 +106,21 @@ impl Schema {
     /// `columns` are *all* columns the author may use, the six system columns included, in the order in which messages
     /// list them. A column left out does not exist: that is how a filter is kept from a field the caller may not read.
     pub fn new(table: impl Into<String>, columns: Vec<Column>) -> Self {
+        let untyped_from = columns.len();
         Schema {
             table: table.into(),
             columns,
+            untyped_from,
         }
+    }
+
+    /// The system columns and fields of which only the names are known. Nothing can be emitted for them.
+    pub(super) fn of_names(fields: &[&str]) -> Self {
+        let mut schema = Schema::new("", Schema::system_columns());
+        schema
+            .columns
+            .extend(fields.iter().map(|name| Column::new(*name, Kind::Json)));
+        schema
     }
 
     /// The six system columns every collection has.
@@ -138,5 +151,13 @@ impl Schema {
     /// The column of exactly this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Whether the type of the column of this name is known.
+    pub(super) fn is_typed(&self, name: &str) -> bool {
+        self.columns
+            .iter()
+            .take(self.untyped_from)
+            .any(|column| column.name == name)
     }
 }

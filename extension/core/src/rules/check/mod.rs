@@ -165,8 +165,11 @@ impl<'s> Checker<'s> {
             mut warnings,
             ..
         } = checker;
-        errors.sort_by_key(|error| error.position);
-        warnings.sort_by_key(|warning| warning.position);
+        // An argument that a macro uses twice is checked twice.
+        for findings in [&mut errors, &mut warnings] {
+            findings.sort_by_key(|finding| finding.position);
+            findings.dedup();
+        }
         Checked {
             result: if errors.is_empty() { Ok(node) } else { Err(errors) },
             warnings,

@@ -109,6 +109,7 @@ impl<'s> Checker<'s> {
                     format!("'{name}' is computed itself: a computed field may only use stored fields");
                 self.wrong(Code::UnknownField, span, scope, message)
             }
+            Some(_) if !schema.is_typed(name) => Typed::unknown(scope.place(span)),
             Some(column) => self.column(column, span, scope, usage),
             None => {
                 let known: Vec<&str> = schema

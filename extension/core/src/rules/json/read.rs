@@ -284,9 +284,10 @@ impl Reader {
                 let scalar = match unit {
                     0xD800..0xDC00 if self.take_if('\\') && self.take_if('u') => {
                         let low = self.unit()?;
-                        // A second half that is none leaves no character either.
-                        low.checked_sub(0xDC00)
-                            .map_or(unit, |low| 0x10000 + ((unit - 0xD800) << 10) + low)
+                        match low {
+                            0xDC00..0xE000 => 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00),
+                            _ => unit,
+                        }
                     }
                     _ => unit,
                 };
