@@ -5,7 +5,7 @@ mod rules_fixture;
 
 use rules_fixture::invariants;
 
-const ROUNDS: usize = 100_000;
+const ROUNDS: usize = 50_000;
 
 /// Pieces that are put in, besides pieces of other vectors.
 const PIECES: [&str; 28] = [

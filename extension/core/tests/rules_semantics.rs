@@ -4,7 +4,8 @@ mod rules_fixture;
 
 use rules_fixture::{Fixtures, fixture};
 use snackbase_core::rules::{
-    Error, Operation, Param, Predicate, Rule, compile_filter, compile_rule, summary, validate,
+    Column, Error, Kind, Operation, Param, Predicate, Rule, Schema, compile_filter, compile_rule, summary,
+    validate,
 };
 
 fn predicate(source: &str, operation: Operation) -> Predicate {
@@ -454,6 +455,16 @@ fn the_summary_joins_all_findings() {
         (json["position"].as_u64(), json["length"].as_u64()),
         (Some(14), Some(3))
     );
+}
+
+/// The schema checks names; the compiler does not rely on it.
+#[test]
+fn identifiers_are_quoted_whatever_they_hold() {
+    let schema = Schema::new("t\"; --", vec![Column::new("a\" = 1 OR \"b", Kind::Text)]);
+    let filter = compile_filter(r#"{"a\" = 1 OR \"b": "x"}"#, &schema, 1)
+        .expect("compiles")
+        .expect("a condition");
+    assert_eq!(filter.sql, r#""t""; --"."a"" = 1 OR ""b" = $1::text"#);
 }
 
 /// When only the names of the fields are known, types are not checked.

@@ -3,6 +3,19 @@
 //! Names come from the schema and pass [`names::quote`]. Values of a filter are bound. Policies, triggers and views cannot
 //! take parameters: for them, and only here, a literal is quoted.
 //!
+//! The text calls functions of the extension, all in schema `snackbase`, all NULL where they have no answer:
+//!
+//! | Function | Result |
+//! |---|---|
+//! | `current_user_id()`, `current_user_email()`, `current_user_role()` | `text` |
+//! | `current_user_uuid()`, `current_account_id()` | `uuid` |
+//! | `in_group(text)` | `boolean` |
+//! | `num_add`, `num_subtract`, `num_multiply`, `num_divide`, `num_modulo` `(float8, float8)` | `float8` |
+//! | `num_round(float8, digits float8)` | `float8`, half away from zero |
+//! | `text_substring(text, start float8 [, length float8])` | `text`, counted from 1; NULL for a negative length |
+//! | `date_start(date)` | `timestamptz`, midnight UTC |
+//! | `date_add(timestamptz, amount float8, unit text)` | `timestamptz`; unit is `seconds` … `years`, the calendar that of UTC |
+//!
 //! The text stands on its own next to `AND`, `OR` and `NOT`: whatever binds weaker is in parentheses. Every literal and
 //! parameter carries its type, so PostgreSQL never chooses one.
 

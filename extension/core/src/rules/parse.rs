@@ -77,7 +77,7 @@ impl Parser {
             return Err(Error::new(
                 Code::EmptyExpression,
                 self.span,
-                "The expression is empty; the empty text (no spaces) makes a rule public",
+                "There is nothing but white space",
             ));
         }
         let expr = self.expr(binding::OR)?;
