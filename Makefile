@@ -66,7 +66,7 @@ bench: ## requests per second next to bare Postgres; writes bench/RESULTS.md
 	@tools/setup.sh wrk
 	@tools/bench.sh
 
-schema: setup ## rewrite the snapshot of the installed schema
+schema: setup ## rewrite the snapshots of what psql shows (tests/psql/*.out)
 	@tools/with-cluster.sh tools/schema.sh
 
 clean: ## remove what was compiled; the data of `make run` stays

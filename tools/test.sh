@@ -21,7 +21,10 @@ for kind in "${kinds[@]}"; do
     case "$kind" in
         unit) command=(cargo test) ;;
         db) command=(tools/db.sh) ;;
-        e2e) command=(tools/with-cluster.sh cargo test --package snackbase-e2e) ;;
+        e2e)
+            tools/npm.sh tests/sdk demo
+            command=(tools/with-cluster.sh cargo test --package snackbase-e2e)
+            ;;
         *) die "unknown kind of test: $kind" ;;
     esac
     status=0

@@ -1,0 +1,17 @@
+//! End-to-end tests, run by `make e2e`: sockets and SQL only, nothing of ours is linked.
+//!
+//! | Folder | Question |
+//! |---|---|
+//! | `http/` | Does HTTP say what the contract says, and nothing more? |
+//! | `psql/` | Would a person agree with what psql shows? Do the SQL blocks of `docs/` run? |
+//! | `race/` | Do many connections at once keep every promise? |
+//! | `dump/` | Does a dump restore to the same thing? |
+//! | `wire/` | How many round trips does a request cost? |
+//! | `sdk/` | Does the published JavaScript client work, unchanged? |
+
+mod dump;
+mod http;
+mod psql;
+mod race;
+mod sdk;
+mod wire;

@@ -1,0 +1,309 @@
+//! What many connections at once must not break.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::future::join_all;
+use serde_json::json;
+use snackbase_e2e::{Answer, World};
+
+/// How often each status came.
+fn tally(answers: &[Answer]) -> BTreeMap<u16, usize> {
+    answers.iter().fold(BTreeMap::new(), |mut counts, answer| {
+        *counts.entry(answer.status).or_default() += 1;
+        counts
+    })
+}
+
+#[tokio::test]
+async fn fifty_accounts_at_once_get_fifty_codes() {
+    let world = World::new().await;
+    let create = |number: usize| {
+        let root = world.root.clone();
+        async move {
+            root.post("/accounts", json!({"name": format!("Parallel {number}")}))
+                .await
+        }
+    };
+    let answers = join_all((0..50).map(create)).await;
+    let codes: BTreeSet<String> = answers
+        .into_iter()
+        .map(|answer| {
+            answer.expect(201)["account_code"]
+                .as_str()
+                .expect("a code")
+                .to_owned()
+        })
+        .collect();
+    let expected: BTreeSet<String> = (3..53).map(|number| format!("AA{number:04}")).collect();
+    assert_eq!(codes, expected, "no gap, no double");
+}
+
+#[tokio::test]
+async fn one_slug_is_registered_once() {
+    let world = World::new().await;
+    let register = |number: usize| {
+        let api = world.gateway.api();
+        let body = json!({"email": format!("u{number}@example.com"), "password": "Correct-Horse-7-Battery", "account_name": "Same"});
+        async move { api.post("/auth/register", body).await }
+    };
+    let answers = join_all((0..12).map(register)).await;
+    assert_eq!(tally(&answers), BTreeMap::from([(201, 1), (409, 11)]));
+}
+
+#[tokio::test]
+async fn one_unique_value_is_stored_once() {
+    let world = World::new().await;
+    world
+        .define(json!({"name": "seats", "fields": [{"name": "number", "type": "text", "unique": true}], "create_rule": "", "list_rule": ""}))
+        .await;
+    let book = |_| {
+        let alice = world.alice.clone();
+        async move { alice.post("/records/seats", json!({"number": "1A"})).await }
+    };
+    let answers = join_all((0..20).map(book)).await;
+    assert_eq!(tally(&answers), BTreeMap::from([(201, 1), (400, 19)]));
+    for answer in answers.iter().filter(|answer| answer.status == 400) {
+        assert_eq!(answer.codes(), ["number:not_unique"]);
+    }
+    assert_eq!(world.alice.get("/records/seats").await.expect(200)["total"], 1);
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_spent_once() {
+    let world = World::new().await;
+    let spend = |_| {
+        let api = world.gateway.api();
+        let body = json!({"refresh_token": world.people["bob"]["refresh_token"]});
+        async move { api.post("/auth/refresh", body).await }
+    };
+    let answers = join_all((0..10).map(spend)).await;
+    assert_eq!(tally(&answers), BTreeMap::from([(200, 1), (401, 9)]));
+    let renewed = answers
+        .iter()
+        .find(|answer| answer.status == 200)
+        .expect("one succeeded");
+    let token = renewed.json["token"].as_str().expect("a token");
+    world
+        .gateway
+        .api()
+        .with_token(token)
+        .get("/auth/me")
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn the_trail_of_one_record_never_forks() {
+    let world = World::new().await;
+    world.rules("posts", json!({"update_rule": ""})).await;
+    let made = world
+        .alice
+        .post("/records/posts", json!({"title": "start"}))
+        .await
+        .expect(201);
+    let id = made["id"].as_str().expect("an id");
+    let path = format!("/records/posts/{id}");
+    let edit = |number: usize| {
+        let (api, path) = (
+            if number.is_multiple_of(2) {
+                world.alice.clone()
+            } else {
+                world.bob.clone()
+            },
+            path.clone(),
+        );
+        async move { api.patch(&path, json!({"rating": number})).await }
+    };
+    let answers = join_all((0..100).map(edit)).await;
+    assert_eq!(tally(&answers), BTreeMap::from([(200, 100)]));
+    let superuser = world.database.superuser().await;
+    let forks = format!(
+        "select count(*) || ' changes, ' || count(distinct previous_hash) || ' predecessors'
+         from snackbase.audit_change where record_id = '{id}'"
+    );
+    assert_eq!(superuser.value(&forks).await, "101 changes, 100 predecessors");
+    assert_eq!(world.audit_findings().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_schema_changes_under_load() {
+    let world = World::new().await;
+    let define = json!({
+        "name": "busy", "fields": [{"name": "title", "type": "text"}],
+        "list_rule": "", "view_rule": "", "create_rule": "", "update_rule": ""
+    });
+    let id = world.define(define).await["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let record = world
+        .alice
+        .post("/records/busy", json!({"title": "seed"}))
+        .await
+        .expect(201);
+    let path = format!("/records/busy/{}", record["id"].as_str().expect("an id"));
+    let done = Arc::new(AtomicBool::new(false));
+    let client = |number: usize| {
+        let (api, path, done) = (world.alice.clone(), path.clone(), done.clone());
+        async move {
+            let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
+            let mut turn = number;
+            while !done.load(Ordering::Relaxed) {
+                let answer = match turn % 4 {
+                    0 => api.get("/records/busy?filter=title+%3D+%22seed%22").await,
+                    1 => api.get(&path).await,
+                    2 => api.post("/records/busy", json!({"title": "more"})).await,
+                    _ => api.patch(&path, json!({"title": "seed"})).await,
+                };
+                assert!(
+                    answer.status < 500 || answer.status == 503,
+                    "{} {}",
+                    answer.request,
+                    answer.text
+                );
+                *statuses.entry(answer.status).or_default() += 1;
+                turn += 1;
+            }
+            statuses
+        }
+    };
+    let clients = tokio::spawn(join_all((0..6).map(client).collect::<Vec<_>>()));
+    let mut fields = vec![json!({"name": "title", "type": "text"})];
+    for number in 0..10 {
+        fields.push(json!({"name": format!("extra_{number}"), "type": "number", "default": number}));
+        let mut tries = 0;
+        loop {
+            let answer = world
+                .root
+                .put(&format!("/collections/{id}"), json!({"schema": fields}))
+                .await;
+            // A table in use may be too busy to change right now: that is said, with an invitation to retry.
+            if answer.status == 503 && tries < 20 {
+                assert!(!answer.header("retry-after").is_empty());
+                tries += 1;
+                continue;
+            }
+            answer.expect(200);
+            break;
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    let mut total: BTreeMap<u16, usize> = BTreeMap::new();
+    for statuses in clients.await.expect("no client failed") {
+        for (status, count) in statuses {
+            *total.entry(status).or_default() += count;
+        }
+    }
+    assert!(
+        total.keys().all(|status| [200, 201].contains(status)),
+        "requests were refused: {total:?}"
+    );
+    let seen = world.alice.get(&path).await.expect(200);
+    assert_eq!(seen["extra_9"].as_f64(), Some(9.0), "{seen}");
+}
+
+#[tokio::test]
+async fn nothing_stays_on_a_pooled_connection() {
+    let world = World::with(&[("SNACKBASE_DB_POOL_SIZE", "1")]).await;
+    world.rules("posts", json!({"list_rule": "@owns_record()"})).await;
+    for (api, title) in [
+        (&world.alice, "of alice"),
+        (&world.bob, "of bob"),
+        (&world.carol, "of carol"),
+    ] {
+        api.post("/records/posts", json!({"title": title}))
+            .await
+            .expect(201);
+    }
+    let ask = |turn: usize| {
+        let (api, title) = match turn % 4 {
+            0 => (world.alice.clone(), Some("of alice")),
+            1 => (world.bob.clone(), Some("of bob")),
+            2 => (world.carol.clone(), Some("of carol")),
+            _ => (world.anonymous.clone(), None),
+        };
+        async move {
+            let answer = api.get("/records/posts").await;
+            match title {
+                Some(title) => {
+                    assert_eq!(answer.json["total"], 1, "{}", answer.text);
+                    assert_eq!(answer.json["items"][0]["title"], title);
+                }
+                None => assert_eq!(answer.status, 401, "{}", answer.text),
+            }
+        }
+    };
+    join_all((0..80).map(ask)).await;
+}
+
+#[tokio::test]
+async fn a_session_forgets_its_caller_with_the_transaction() {
+    let world = World::new().await;
+    world
+        .alice
+        .post("/records/posts", json!({"title": "mine", "status": "published"}))
+        .await
+        .expect(201);
+    let session = world.database.gateway_role().await;
+    let caller =
+        json!({"kind": "user", "user_id": world.user_id("alice"), "account_id": world.account_id("alice")});
+    let list = format!(
+        "select case when snackbase.enter('{caller}', 'list') then snackbase.records_list('posts', null, null, null, null, null)->>'total' end"
+    );
+    for _ in 0..3 {
+        assert_eq!(session.value(&list).await, "1");
+        assert_eq!(session.value("select current_user").await, "snackbase_gateway");
+        assert_eq!(session.value("select snackbase.current_account_id()").await, "∅");
+        assert_eq!(session.value("select snackbase.current_user_id()").await, "∅");
+        assert_eq!(session.value("select snackbase.is_authenticated()").await, "f");
+        assert_eq!(
+            session.state_of("select * from snackbase.col_posts").await,
+            "42501"
+        );
+        assert_eq!(
+            session
+                .state_of("select snackbase.records_list('posts', null, null, null, null, null)")
+                .await,
+            "42501"
+        );
+    }
+    // A transaction that fails half way leaves nothing either.
+    session.batch_execute("begin").await.expect("begin");
+    session
+        .batch_execute(&format!("select snackbase.enter('{caller}', 'list')"))
+        .await
+        .expect("enter");
+    assert_eq!(session.state_of("select 1 / 0").await, "22012");
+    session.batch_execute("rollback").await.expect("rollback");
+    assert_eq!(session.value("select snackbase.current_account_id()").await, "∅");
+    assert_eq!(session.value("select current_user").await, "snackbase_gateway");
+}
+
+#[tokio::test]
+async fn lost_connections_are_replaced() {
+    let world = World::with(&[("SNACKBASE_DB_POOL_SIZE", "4")]).await;
+    world.alice.get("/records/posts").await.expect(200);
+    let superuser = world.database.superuser().await;
+    superuser
+        .batch_execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'snackbase_gateway' and datname = current_database()")
+        .await
+        .expect("a superuser may end sessions");
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        answers.push(world.alice.get("/records/posts").await);
+    }
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.status == 200 || answer.status == 503),
+        "{:?}",
+        tally(&answers)
+    );
+    assert_eq!(answers.last().map(|answer| answer.status), Some(200));
+}

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { AuthorizationError, ConflictError, SnackBaseError } from '@snackbase/sdk';
+import { as, people } from './world.mjs';
+
+const root = as('root');
+
+test('collections', async () => {
+  const made = await root.collections.create({
+    name: 'parts', fields: [{ name: 'sku', type: 'text', unique: true }],
+  });
+  assert.equal(made.fields[0].name, 'sku');
+  assert.ok((await root.collections.listNames()).includes('parts'));
+  assert.ok((await root.collections.list()).some((item) => item.name === 'parts'));
+  const changed = await root.collections.update(made.id, {
+    fields: [{ name: 'sku', type: 'text', unique: true }, { name: 'weight', type: 'number' }],
+  });
+  assert.equal(changed.fields.length, 2);
+  await assert.rejects(root.collections.create({ name: 'Parts', fields: [{ name: 'a', type: 'text' }] }), ConflictError);
+  await assert.rejects(root.collections.create({ name: 'bad name', fields: [{ name: 'a', type: 'text' }] }), SnackBaseError);
+  await assert.rejects(as('alice').collections.list(), AuthorizationError);
+  assert.deepEqual(await root.collections.delete(made.id), { success: true });
+});
+
+test('rules', async () => {
+  const rules = await root.collectionRules.get('posts');
+  assert.equal(rules.create_rule, '');
+  const changed = await root.collectionRules.update('posts', { delete_rule: '@owns_record()' });
+  assert.equal(changed.delete_rule, '@owns_record()');
+  await assert.rejects(root.collectionRules.update('posts', { list_rule: 'nothing = 1' }), (error) =>
+    error.status === 400 && error.message.startsWith('Invalid list_rule'));
+});
+
+test('accounts and users', async () => {
+  const made = await root.accounts.create({ name: 'Umbrella' });
+  assert.match(made.account_code, /^[A-Z]{2}[0-9]{4}$/);
+  assert.equal((await root.accounts.get(made.id)).slug, 'umbrella');
+  assert.ok((await root.accounts.list({ search: 'umbr' })).items.length === 1);
+  const user = await root.users.create({
+    email: 'hugo@example.com', password: 'Correct-Horse-7-Battery', account_id: made.id, role_id: 1,
+  });
+  assert.equal(user.role, 'admin');
+  await root.users.verifyEmail(user.id);
+});
+
+test('audit logs', async () => {
+  const post = await as('alice').records.create('posts', { title: 'audited' });
+  const page = await root.auditLogs.list({ table_name: 'col_posts', record_id: post.id, limit: 50 });
+  assert.equal(page.total, page.items.length);
+  assert.equal(page.audit_logging_enabled, true);
+  const title = page.items.find((entry) => entry.column_name === 'title');
+  assert.equal(title.new_value, 'audited');
+  assert.equal(title.user_id, people.alice.user.id);
+  assert.equal((await root.auditLogs.get(title.id)).checksum, title.checksum);
+  await assert.rejects(as('alice').auditLogs.list(), AuthorizationError);
+});
