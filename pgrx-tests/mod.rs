@@ -5,3 +5,4 @@ mod scene;
 mod catalog;
 mod context;
 mod isolation;
+mod rules;

@@ -217,10 +217,15 @@ fn replace_policies(collection: &Collection, predicates: &Predicates) -> Result<
         .as_ref()
         .and_then(|update| update.transition.as_ref())
     {
-        // After z_stamp, so that it judges the finished row; for the operation role only, as a policy would.
+        // After z_stamp, so that it judges the finished row. It binds whom policy `update` would bind: the operation
+        // role and the logins that inherit it, unless policy `hook` or `superadmin` admits them as well (a superuser
+        // counts as a member of every role).
         spi::execute(&format!(
             "create trigger zz_update_rule before update on {relation} for each row \
-             when (current_user = 'snackbase_update' and ({condition}) is not true) \
+             when (pg_has_role(current_user, 'snackbase_update', 'usage') \
+                   and not pg_has_role(current_user, 'snackbase_superadmin', 'usage') \
+                   and not pg_has_role(current_user, 'snackbase_hook', 'usage') \
+                   and ({condition}) is not true) \
              execute function snackbase._refuse_update()"
         ))?;
     }
