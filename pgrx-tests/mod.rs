@@ -4,5 +4,6 @@ mod scene;
 
 mod catalog;
 mod context;
+mod fields;
 mod isolation;
 mod rules;

@@ -253,10 +253,10 @@ fn replace_grants(collection: &Collection) -> Result<(), Error> {
     grant(readable(Operation::Create), "snackbase_create")?;
     grant(readable(Operation::Update), "snackbase_update")?;
     grant(columns("select", vec!["id", "account_id"]), "snackbase_delete")?;
-    let insertable = granted_fields(collection, Operation::Create);
-    if !insertable.is_empty() {
-        grant(columns("insert", insertable), "snackbase_create")?;
-    }
+    // A record may be created without any field (`default values`), which needs the right to insert some column.
+    let mut insertable = granted_fields(collection, Operation::Create);
+    insertable.push("created_at");
+    grant(columns("insert", insertable), "snackbase_create")?;
     // An empty PATCH touches updated_at; z_stamp decides its value.
     let mut updatable = granted_fields(collection, Operation::Update);
     updatable.push("updated_at");
