@@ -96,6 +96,9 @@ pub fn register() {
             GucFlags::NO_RESET_ALL,
         );
     }
+    // From here on nobody can create a setting of our prefix that we did not define.
+    // SAFETY: a NUL-terminated literal; called while the library is loaded, as the manual asks.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"snackbase".as_ptr()) };
 }
 
 /// Takes a role until the end of the transaction, as `SET LOCAL ROLE` does: the session's login role must be a member.
