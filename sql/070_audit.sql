@@ -124,11 +124,15 @@ declare
         and ($1 ->> 'auth_method' is null or c.auth_method = $1 ->> 'auth_method')
         and ($1 ->> 'from_date' is null or c.occurred_at >= ($1 ->> 'from_date')::timestamptz)
         and ($1 ->> 'to_date' is null or c.occurred_at <= ($1 ->> 'to_date')::timestamptz)$c$;
+    iso constant text := '^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$';
     total bigint;
     changes snackbase.audit_change[];
 begin
     if first < 0 or size not between 1 and 500 or direction not in ('asc', 'desc') then
         raise exception 'skip is at least 0, limit is 1 to 500, sort_order is asc or desc' using errcode = '22023';
+    end if;
+    if coalesce(query ->> 'from_date', query ->> 'to_date', '2000-01-01') !~ iso or coalesce(query ->> 'to_date', '2000-01-01') !~ iso then
+        raise exception 'from_date and to_date are ISO 8601 dates or instants' using errcode = '22023';
     end if;
     if key not in ('occurred_at', 'id', 'account_id', 'operation', 'table_name', 'record_id', 'user_id', 'user_email') then
         key := 'occurred_at';
