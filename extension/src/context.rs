@@ -166,14 +166,17 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
     };
 
     // Everything first, the role last: afterwards nothing here can be set any more.
-    let user_agent: Option<String> = caller.user_agent.map(|text| text.chars().take(500).collect());
     let method = caller
         .auth_method
         .unwrap_or_else(|| if anonymous { ANONYMOUS } else { "jwt" }.to_owned());
     guc::AUTH_METHOD.set_local(&method)?;
-    guc::REQUEST_ID.set_local(caller.request_id.as_deref().unwrap_or_default())?;
-    guc::IP_ADDRESS.set_local(caller.ip_address.as_deref().unwrap_or_default())?;
-    guc::USER_AGENT.set_local(user_agent.as_deref().unwrap_or_default())?;
+    if !matches!(operation, "list" | "view") {
+        // For the audit trail, which reading does not touch.
+        let user_agent: Option<String> = caller.user_agent.map(|text| text.chars().take(500).collect());
+        guc::REQUEST_ID.set_local(caller.request_id.as_deref().unwrap_or_default())?;
+        guc::IP_ADDRESS.set_local(caller.ip_address.as_deref().unwrap_or_default())?;
+        guc::USER_AGENT.set_local(user_agent.as_deref().unwrap_or_default())?;
+    }
     if let Some(identity) = identity {
         guc::ACCOUNT_ID.set_local(&identity.account_id)?;
         guc::USER_ID.set_local(&identity.user_id)?;

@@ -1,33 +1,79 @@
 //! What a request asks for (filter, sort, fields, page), turned into the text of one SELECT. Values are parameters, so
 //! the text depends on the shape of the request only and its plan can be kept.
 
+use std::rc::Rc;
+
 use pgrx::datum::{DatumWithOid, Uuid};
 use snackbase_core::names::quote;
 use snackbase_core::rules::{self, Param};
-use snackbase_core::schema::{FieldType, is_system_field};
+use snackbase_core::schema::{FieldList, FieldType, is_system_field};
 
 use crate::collections::{Access, Collection, Readable, readable_columns, rule_schema, value_expression};
+use crate::context::Operation;
 use crate::error::Error;
 use crate::json::{Form, Member};
 
-/// The columns an answer shows: what the caller can read, trimmed to the names asked for.
+/// The columns an answer shows.
+#[derive(Debug)]
+pub struct Projection {
+    /// What to select, separated by commas.
+    pub select: String,
+    /// The members of the record object, in the same order.
+    pub members: Vec<Member>,
+    /// Whether the object lacks columns that the caller would see without `fields` and field lists. Lists show the name
+    /// of the record's account only when it does not (contract `records.md` §2).
+    pub trimmed: bool,
+}
+
+/// What the caller can read of a record, trimmed to the names asked for. Without such names the projection is made once
+/// per definition, operation and kind of caller.
 ///
 /// # Errors
 /// [`Error::Internal`], see [`readable_columns`].
 pub fn projection(
     collection: &Collection,
+    operation: Operation,
     access: Access<'_>,
     fields: Option<&str>,
-) -> Result<Vec<Readable>, Error> {
+) -> Result<Rc<Projection>, Error> {
+    match wanted_fields(fields) {
+        Some(wanted) => build_projection(collection, operation, access, Some(&wanted)).map(Rc::new),
+        None => {
+            let key = (operation, matches!(access, Access::Everything));
+            collection.projection(key, || build_projection(collection, operation, access, None))
+        }
+    }
+}
+
+fn build_projection(
+    collection: &Collection,
+    operation: Operation,
+    access: Access<'_>,
+    wanted: Option<&[&str]>,
+) -> Result<Projection, Error> {
     let mut columns = readable_columns(collection, access)?;
-    if let Some(wanted) = wanted_fields(fields) {
+    if let Some(wanted) = wanted {
         columns.retain(|column| is_system_field(&column.name) || wanted.contains(&column.name.as_str()));
     }
-    Ok(columns)
+    let trimmed = wanted.is_some() || matches!(access, Access::Listed(FieldList::Only(_)));
+    if operation == Operation::List && !trimmed {
+        columns.push(account_name(collection, access));
+    }
+    let select = columns
+        .iter()
+        .map(|column| column.expression.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let members = columns.into_iter().map(|column| column.member).collect();
+    Ok(Projection {
+        select,
+        members,
+        trimmed,
+    })
 }
 
 /// The names in `fields=a,b`; `None` means all (absent, empty, or `*` among them). Unknown names are ignored later.
-pub fn wanted_fields(fields: Option<&str>) -> Option<Vec<&str>> {
+fn wanted_fields(fields: Option<&str>) -> Option<Vec<&str>> {
     let names: Vec<&str> = fields?
         .split(',')
         .map(str::trim)
@@ -40,8 +86,8 @@ pub fn wanted_fields(fields: Option<&str>) -> Option<Vec<&str>> {
     }
 }
 
-/// The column that shows the name of the record's account (lists only).
-pub fn account_name(collection: &Collection, access: Access<'_>) -> Readable {
+/// The column that shows the name of the record's account.
+fn account_name(collection: &Collection, access: Access<'_>) -> Readable {
     let account = match access {
         // One look-up for the whole list: a caller of one account sees that account only.
         Access::Listed(_) => "(select snackbase.current_account_id())".to_owned(),

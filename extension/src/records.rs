@@ -9,7 +9,7 @@ use snackbase_core::names::{constraint, quote};
 use snackbase_core::records::{self, Mode, Rejection, Write};
 use snackbase_core::schema::{FieldList, FieldType, Problem, Value};
 
-use crate::collections::{self, Access, Collection, Readable};
+use crate::collections::{self, Access, Collection};
 use crate::context::{Context, Operation};
 use crate::error::Error;
 use crate::json::JsonText;
@@ -78,18 +78,6 @@ fn admit(collection: &Collection, operation: Operation) -> Result<Access<'_>, Er
     }
 }
 
-fn select_list(columns: &[Readable]) -> String {
-    columns
-        .iter()
-        .map(|column| column.expression.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn members(columns: Vec<Readable>) -> Vec<json::Member> {
-    columns.into_iter().map(|column| column.member).collect()
-}
-
 /// The first row as an object.
 fn one_row(rows: spi::Rows<'_>, members: &[json::Member]) -> Result<Option<String>, Error> {
     let mut out = String::new();
@@ -114,21 +102,14 @@ fn list(
             "skip is 0 to {MAX_SKIP}, limit is 1 to 100"
         )));
     }
-    let mut columns = query::projection(&collection, access, fields)?;
-    let trimmed =
-        query::wanted_fields(fields).is_some() || matches!(access, Access::Listed(FieldList::Only(_)));
-    if !trimmed {
-        columns.push(query::account_name(&collection, access));
-    }
+    let shown_columns = query::projection(&collection, Operation::List, access, fields)?;
     let condition = query::condition(&collection, access, filter, 3)?;
     let order = query::order_by(&collection, access, sort)?;
     let relation = &collection.relation;
     let page = format!(
         "select {} from {relation} {} {order} limit $1 offset $2",
-        select_list(&columns),
-        condition.sql
+        shown_columns.select, condition.sql
     );
-    let members = members(columns);
     let mut arguments: Vec<DatumWithOid> = vec![limit.into(), skip.into()];
     arguments.extend(query::bind(&condition.params));
 
@@ -139,8 +120,8 @@ fn list(
             if count > 0 {
                 out.push(',');
             }
-            json::write_row(&mut out, &row, 1, &members)?;
-            if trimmed {
+            json::write_row(&mut out, &row, 1, &shown_columns.members)?;
+            if shown_columns.trimmed {
                 // The key is always there; see contract records.md §2.
                 out.truncate(out.len() - 1);
                 out.push_str(",\"account_name\":null}");
@@ -169,22 +150,21 @@ fn list(
 fn view(name: &str, id: &str, fields: Option<&str>) -> Result<String, Error> {
     let collection = collections::open(name)?;
     let access = admit(&collection, Operation::View)?;
-    let columns = query::projection(&collection, access, fields)?;
+    let columns = query::projection(&collection, Operation::View, access, fields)?;
     let id = uuid_value(id).ok_or(Error::RecordNotFound)?;
     let statement = format!(
         "select {} from {} where id = $1",
-        select_list(&columns),
-        collection.relation
+        columns.select, collection.relation
     );
-    let members = members(columns);
-    spi::select(&statement, &[id.into()], |rows| one_row(rows, &members))?.ok_or(Error::RecordNotFound)
+    spi::select(&statement, &[id.into()], |rows| one_row(rows, &columns.members))?
+        .ok_or(Error::RecordNotFound)
 }
 
 fn create(name: &str, body: &str) -> Result<String, Error> {
     let collection = collections::open(name)?;
     let access = admit(&collection, Operation::Create)?;
     let write = validated(&collection, access, body, Mode::Create)?;
-    let columns = query::projection(&collection, access, None)?;
+    let columns = query::projection(&collection, Operation::Create, access, None)?;
     let (mut names, mut values, arguments) = assignments(&collection, &write, 1);
     if let Some(account) = &write.account_id {
         names.push("account_id".to_owned());
@@ -197,10 +177,9 @@ fn create(name: &str, body: &str) -> Result<String, Error> {
     };
     let statement = format!(
         "insert into {} {source} returning {}",
-        collection.relation,
-        select_list(&columns)
+        collection.relation, columns.select
     );
-    run_write(&collection, &statement, &arguments, members(columns))?
+    run_write(&collection, &statement, &arguments, &columns.members)?
         .ok_or_else(|| Error::Internal("INSERT returned no row".into()))
 }
 
@@ -226,7 +205,7 @@ fn update(name: &str, id: &str, body: &str, mode: Mode) -> Result<String, Error>
         }
     };
     let id = found.ok_or(Error::RecordNotFound)?;
-    let columns = query::projection(&collection, access, None)?;
+    let columns = query::projection(&collection, Operation::Update, access, None)?;
     let (names, values, mut arguments) = assignments(&collection, &write, 2);
     arguments.insert(0, id.into());
     let mut sets: Vec<String> = names
@@ -242,9 +221,9 @@ fn update(name: &str, id: &str, body: &str, mode: Mode) -> Result<String, Error>
         "update {} set {} where id = $1 returning {}",
         collection.relation,
         sets.join(", "),
-        select_list(&columns)
+        columns.select
     );
-    run_write(&collection, &statement, &arguments, members(columns))?.ok_or(Error::RecordNotFound)
+    run_write(&collection, &statement, &arguments, &columns.members)?.ok_or(Error::RecordNotFound)
 }
 
 fn delete(name: &str, id: &str) -> Result<(), Error> {
@@ -256,7 +235,7 @@ fn delete(name: &str, id: &str) -> Result<(), Error> {
         return Err(if exists { error } else { Error::RecordNotFound });
     }
     let statement = format!("delete from {} where id = $1 returning 1", collection.relation);
-    let deleted = run_write(&collection, &statement, &[id.into()], Vec::new())?;
+    let deleted = run_write(&collection, &statement, &[id.into()], &[])?;
     deleted.map(|_| ()).ok_or(Error::RecordNotFound)
 }
 
@@ -357,11 +336,12 @@ fn run_write(
     collection: &Collection,
     statement: &str,
     arguments: &[DatumWithOid],
-    members: Vec<json::Member>,
+    members: &[json::Member],
 ) -> Result<Option<String>, Error> {
     use std::panic::AssertUnwindSafe;
     // The closure's captures are not used again after an unwind: the transaction is aborted and the error re-raised.
-    let attempt = AssertUnwindSafe(|| spi::update(statement, arguments, |rows| one_row(rows, &members)));
+    let collection = AssertUnwindSafe(collection);
+    let attempt = AssertUnwindSafe(|| spi::update(statement, arguments, |rows| one_row(rows, members)));
     PgTryBuilder::new(move || (attempt.0)())
         .catch_when(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -375,7 +355,7 @@ fn run_write(
         )
         .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |cause| {
             violated(
-                collection,
+                *collection,
                 cause,
                 "key",
                 "not_unique",
@@ -384,7 +364,7 @@ fn run_write(
         })
         .catch_when(PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION, |cause| {
             violated(
-                collection,
+                *collection,
                 cause,
                 "fkey",
                 "invalid_reference",

@@ -20,6 +20,7 @@ pub use columns::{Access, Readable, kind, readable_columns, rule_schema, value_e
 
 use crate::context::Operation;
 use crate::error::Error;
+use crate::query::Projection;
 use crate::spi;
 
 /// A collection as requests see it.
@@ -35,6 +36,7 @@ pub struct Collection {
     pub relation: String,
     /// One more with every change of the definition.
     pub revision: i64,
+    projections: RefCell<HashMap<(Operation, bool), Rc<Projection>>>,
 }
 
 impl Collection {
@@ -48,7 +50,25 @@ impl Collection {
             table,
             relation,
             revision,
+            projections: RefCell::default(),
         }
+    }
+
+    /// The projection kept under `key`, made by `build` the first time.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub fn projection(
+        &self,
+        key: (Operation, bool),
+        build: impl FnOnce() -> Result<Projection, Error>,
+    ) -> Result<Rc<Projection>, Error> {
+        if let Some(kept) = self.projections.borrow().get(&key) {
+            return Ok(kept.clone());
+        }
+        let made = Rc::new(build()?);
+        self.projections.borrow_mut().insert(key, made.clone());
+        Ok(made)
     }
 
     /// The source of the operation's rule: `None` is locked, empty is public.
