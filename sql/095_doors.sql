@@ -34,8 +34,9 @@ $$;
 
 -- Definition and table must not drift apart, and the ledger must not be taken apart: DDL on tables of schema snackbase
 -- is for the functions of this extension, for DROP EXTENSION, and for a superuser replaying a dump.
+-- SECURITY DEFINER, because it runs at everybody's DDL, also of those who may not use this schema.
 create function snackbase._guard_ddl() returns event_trigger
-language plpgsql
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -73,8 +74,3 @@ begin
     end if;
 end
 $$;
-
-create event trigger snackbase_guard_ddl on ddl_command_end execute function snackbase._guard_ddl();
-create event trigger snackbase_guard_drop on sql_drop execute function snackbase._guard_ddl();
-alter event trigger snackbase_guard_ddl enable always;
-alter event trigger snackbase_guard_drop enable always;

@@ -114,7 +114,9 @@ grant execute on function
     snackbase.is_authenticated(), snackbase.is_superadmin(), snackbase.in_group(text), snackbase.sees_pii(),
     snackbase.mask(text, text), snackbase.rfc3339(timestamptz),
     snackbase.num_add(float8, float8), snackbase.num_subtract(float8, float8), snackbase.num_multiply(float8, float8),
-    snackbase.num_divide(float8, float8), snackbase.num_modulo(float8, float8),
+    snackbase.num_divide(float8, float8), snackbase.num_modulo(float8, float8), snackbase.num_round(float8, float8),
+    snackbase.text_substring(text, float8), snackbase.text_substring(text, float8, float8),
+    snackbase.date_start(date), snackbase.date_add(timestamptz, float8, text),
     snackbase.version(), snackbase._restoring(), snackbase._is_preloaded(), snackbase._own_ddl(), snackbase._guard_ddl(),
     snackbase.abort(int, text)
    to public;
@@ -177,3 +179,9 @@ select pg_catalog.pg_extension_config_dump('snackbase.collections', '');
 select pg_catalog.pg_extension_config_dump('snackbase.collection_rules', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change_id_seq', '');
+
+-- Now that everything stands: guard it (095_doors.sql).
+create event trigger snackbase_guard_ddl on ddl_command_end execute function snackbase._guard_ddl();
+create event trigger snackbase_guard_drop on sql_drop execute function snackbase._guard_ddl();
+alter event trigger snackbase_guard_ddl enable always;
+alter event trigger snackbase_guard_drop enable always;

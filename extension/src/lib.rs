@@ -36,9 +36,14 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../../sql/025_expressions.sql",
+    name = "expressions",
+    requires = ["context"]
+);
+extension_sql_file!(
     "../../sql/030_accounts.sql",
     name = "accounts",
-    requires = ["context"]
+    requires = ["expressions"]
 );
 extension_sql_file!(
     "../../sql/040_identity.sql",
