@@ -55,7 +55,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_HOST", "IP address", Text("127.0.0.1"), "address to listen on"),
     setting("SNACKBASE_PORT", "number", Text("8000"), "port to listen on"),
     setting("SNACKBASE_API_PREFIX", "text", Text("/api/v1"), "path in front of every route except /health, /ready and /live"),
-    setting("SNACKBASE_WORKER_THREADS", "number", Absent("one per processor"), "threads that serve requests"),
+    setting("SNACKBASE_WORKER_THREADS", "number", Absent("one per two processors"), "threads that serve requests; Postgres needs the other processors"),
     setting("SNACKBASE_BODY_LIMIT_BYTES", "number", Text("10485760"), "largest request body; larger ones get 413"),
     setting("SNACKBASE_REQUEST_TIMEOUT_MS", "number", Text("30000"), "longest time for one request, upload included"),
     setting("SNACKBASE_SHUTDOWN_TIMEOUT_SECONDS", "number", Text("20"), "how long requests in flight may finish after SIGTERM or SIGINT"),
@@ -212,7 +212,7 @@ impl Config {
         let host = read.parsed::<IpAddr>("SNACKBASE_HOST", "an IP address such as 127.0.0.1 or ::");
         let port = read.number("SNACKBASE_PORT", 1, 65535);
         let api_prefix = read.prefix("SNACKBASE_API_PREFIX");
-        let worker_threads = read.count("SNACKBASE_WORKER_THREADS", processors, 512);
+        let worker_threads = read.count("SNACKBASE_WORKER_THREADS", (processors / 2).max(1), 512);
         let body_limit = read.number("SNACKBASE_BODY_LIMIT_BYTES", 1024, 1 << 30);
         let request_timeout = read.number("SNACKBASE_REQUEST_TIMEOUT_MS", 100, 3_600_000);
         let shutdown_timeout = read.number("SNACKBASE_SHUTDOWN_TIMEOUT_SECONDS", 0, 3600);

@@ -78,7 +78,12 @@ fn run(command: Command) -> Result<(), Failure> {
         .with_max_level(config.log_level)
         .with_writer(std::io::stderr)
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // One thread needs no work stealing and wakes nobody.
+    let mut runtime = match config.worker_threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime
         .worker_threads(config.worker_threads)
         .enable_all()
         .build()
