@@ -400,10 +400,13 @@ fn no_connection(failure: PoolError<tokio_postgres::Error>) -> Error {
     })
 }
 
-/// The failure in words: the server's own message where there is one.
+/// The failure in words: the server's own message where there is one, else the driver's and its reason.
 fn cause(failure: &tokio_postgres::Error) -> String {
-    match failure.as_db_error() {
-        Some(refused) => format!("{} {}", refused.code().code(), refused.message()),
+    if let Some(refused) = failure.as_db_error() {
+        return format!("{} {}", refused.code().code(), refused.message());
+    }
+    match std::error::Error::source(failure) {
+        Some(reason) => format!("{failure}: {reason}"),
         None => failure.to_string(),
     }
 }

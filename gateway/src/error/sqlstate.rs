@@ -36,8 +36,11 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
     let written_by_postgres = message.starts_with("permission denied for ");
     match (sqlstate.as_str(), detail) {
         ("42501", Some(Value::Object(refused))) if refused.contains_key("unauthorized_fields") => {
-            let answer = Answer::new(StatusCode::UNPROCESSABLE_ENTITY, "field_access_denied", message);
-            answer
+            let words = refused
+                .get("message")
+                .and_then(Value::as_str)
+                .map_or(message, str::to_owned);
+            Answer::new(StatusCode::UNPROCESSABLE_ENTITY, "field_access_denied", words)
                 .titled("Field access denied")
                 .detail(Value::Object(refused))
         }

@@ -195,10 +195,11 @@ fn a_bad_or_taken_name_is_422_where_the_contract_wants_it() {
 
 #[test]
 fn a_refused_field_is_422_with_the_object_in_detail() {
-    let detail = r#"{"error":"Field access denied","message":"m","unauthorized_fields":["a"],
+    let detail = r#"{"error":"Field access denied","message":"These fields are not writable: a","unauthorized_fields":["a"],
                      "allowed_fields":["b"],"field_type":"restricted"}"#;
     let sent = refused("42501", "Field access denied", detail);
     assert_eq!(sent.body["error"], "Field access denied");
+    assert_eq!(sent.body["message"], "These fields are not writable: a");
     assert_eq!(sent.body["detail"]["unauthorized_fields"], json!(["a"]));
     assert_eq!(sent.body["detail"]["field_type"], "restricted");
 }
