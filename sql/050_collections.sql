@@ -137,12 +137,13 @@ begin
         select coalesce(json_agg(json_build_object('id', c.id, 'name', c.name, 'table_name', 'col_' || lower(c.name),
                    'fields_count', fields, 'field_count', fields, 'records_count', records, 'record_count', records,
                    'has_public_access', '' in (r.list_rule, r.view_rule, r.create_rule, r.update_rule, r.delete_rule) is true,
-                   'created_at', snackbase.rfc3339(c.created_at), 'updated_at', snackbase.rfc3339(c.updated_at))), '[]')
+                   'created_at', snackbase.rfc3339(c.created_at), 'updated_at', snackbase.rfc3339(c.updated_at))
+                   order by c.%1$I %2$s, c.id), '[]')
           from (select *, json_array_length(c.schema) as fields,
                        snackbase._records_count(pg_catalog.to_regclass('snackbase.' || quote_ident('col_' || lower(c.name)))) as records
                   from snackbase.collections c
                  where c.name ilike $1 or c.id::text ilike $1
-                 order by %I %s, id limit $2 offset $3) c
+                 order by %1$I %2$s, id limit $2 offset $3) c
           join snackbase.collection_rules r on r.collection_id = c.id$q$, key, direction)
        into items using wanted, size, (number - 1) * size;
     return json_build_object('items', items, 'total', total, 'page', number, 'page_size', size,
