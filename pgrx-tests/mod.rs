@@ -3,6 +3,7 @@
 mod scene;
 
 mod catalog;
+mod collections;
 mod context;
 mod fields;
 mod isolation;

@@ -49,21 +49,24 @@ begin
         if tg_tag in ('DROP EXTENSION', 'ALTER EXTENSION') then
             return;
         end if;
+        -- (a dropped trigger, policy or rule is addressed as schema, table, name)
         select d.object_identity into touched
           from pg_catalog.pg_event_trigger_dropped_objects() d
-         where d.schema_name = 'snackbase'
-           and d.object_type in ('table', 'table column', 'table constraint', 'trigger', 'policy', 'index')
+         where coalesce(d.schema_name, d.address_names[1]) = 'snackbase'
+           and d.object_type in ('table', 'table column', 'table constraint', 'trigger', 'policy', 'rule', 'index')
          limit 1;
     else
-        -- Triggers, policies and rewrite rules have no schema of their own; they count by their table's.
+        -- Triggers, policies and rewrite rules have no schema of their own; they count by their table's. A table that was
+        -- just moved to another schema still belongs to our owner.
         select d.object_identity into touched
           from pg_catalog.pg_event_trigger_ddl_commands() d
           left join pg_catalog.pg_trigger t on d.classid = 'pg_catalog.pg_trigger'::regclass and t.oid = d.objid
           left join pg_catalog.pg_policy p on d.classid = 'pg_catalog.pg_policy'::regclass and p.oid = d.objid
           left join pg_catalog.pg_rewrite r on d.classid = 'pg_catalog.pg_rewrite'::regclass and r.oid = d.objid
           left join pg_catalog.pg_class c on c.oid = coalesce(t.tgrelid, p.polrelid, r.ev_class)
+          left join pg_catalog.pg_class m on d.command_tag = 'ALTER TABLE' and d.classid = 'pg_catalog.pg_class'::regclass and m.oid = d.objid
          where not d.in_extension
-           and ((d.schema_name = 'snackbase' and d.command_tag = 'ALTER TABLE')
+           and (m.relnamespace = 'snackbase'::regnamespace or m.relowner = 'snackbase_owner'::regrole
                 or c.relnamespace = 'snackbase'::regnamespace)
          limit 1;
     end if;
