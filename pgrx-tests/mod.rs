@@ -3,8 +3,10 @@
 mod scene;
 
 mod catalog;
+mod changes;
 mod collections;
 mod context;
 mod fields;
 mod isolation;
 mod rules;
+mod types;

@@ -133,6 +133,13 @@ fn set_config_local(name: &CStr, value: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Keeps backtraces out of errors. pgrx appends one to the DETAIL of a Postgres error that passes through Rust when the
+/// server was started with `RUST_BACKTRACE`; clients parse that DETAIL, and need not know the paths of our sources.
+pub fn disable_backtraces() {
+    // SAFETY: called from `_PG_init` only, where the process has one thread, as every process of Postgres.
+    unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
+}
+
 /// Is the library in `shared_preload_libraries`? Known only while `_PG_init` runs.
 pub fn is_preloading() -> bool {
     // SAFETY: a plain global of the server, written by the postmaster only.

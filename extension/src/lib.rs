@@ -96,6 +96,7 @@ extension_sql_file!(
 
 #[pg_guard]
 extern "C-unwind" fn _PG_init() {
+    guc::disable_backtraces();
     guc::register();
     context::remember_preloading();
     collections::register_invalidation();
