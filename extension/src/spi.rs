@@ -50,6 +50,25 @@ pub fn select<R>(
     run(statement, arguments, false, read)
 }
 
+/// Runs a statement that reads what is committed now, and what this transaction has done: for definitions, which must
+/// agree with tables that are locked already, whatever the snapshot of the calling statement is. Later calls of
+/// [`select`] are not affected.
+///
+/// # Errors
+/// As [`select`].
+pub fn select_latest<R>(
+    statement: &str,
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(Rows<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    // SAFETY: inside a transaction; the snapshot is popped below, or by the abort after a Postgres error.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
+    let result = run(statement, arguments, false, read);
+    // SAFETY: pops what was pushed above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    result
+}
+
 /// Runs a statement that writes and hands its rows (of `returning`) to `read`.
 ///
 /// # Errors

@@ -241,7 +241,7 @@ fn show(id: &str) -> Result<JsonText, Error> {
 }
 
 fn refuse_taken_name(name: &str) -> Result<(), Error> {
-    let taken = spi::update(
+    let taken = spi::select_latest(
         "select c.name from snackbase.collections c where lower(c.name) = lower($1)",
         &[name.into()],
         |rows| {
@@ -275,7 +275,7 @@ fn resolve_references(mut definition: Definition) -> Result<Definition, Error> {
         let target = if wanted.eq_ignore_ascii_case(&own_name) {
             Some(own_name.clone())
         } else {
-            spi::update(
+            spi::select_latest(
                 "select c.name from snackbase.collections c where lower(c.name) = lower($1)",
                 &[wanted.as_str().into()],
                 |rows| {

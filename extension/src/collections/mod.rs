@@ -171,8 +171,7 @@ fn lock(relation: pg_sys::Oid) {
 /// # Errors
 /// [`Error::CollectionNotFound`]; [`Error::Internal`] when the stored definition cannot be read.
 pub fn load(wanted: &str) -> Result<(pg_sys::Oid, Collection), Error> {
-    // A writing plan, because it reads with a fresh snapshot: the change we were told of is committed.
-    let found = spi::update(
+    let found = spi::select_latest(
         "select id::text, name, schema::text, rules::text, revision, relation from snackbase._collection_load($1)",
         &[wanted.into()],
         |rows| {
