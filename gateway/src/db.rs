@@ -41,6 +41,7 @@ statements! {
     RecordsCreate = "select case when snackbase.enter($1, 'create') then snackbase.records_create($2, $3) end";
     RecordsUpdate = "select case when snackbase.enter($1, 'update') then snackbase.records_update($2, $3, $4, $5) end";
     RecordsDelete = "select case when snackbase.enter($1, 'delete') then snackbase.records_delete($2, $3) end";
+    Superadmin = "select snackbase.enter($1, 'superadmin')";
     CollectionList = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_list($2, $3, $4, $5, $6) end";
     CollectionNames = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_names() end";
     CollectionView = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_view($2) end";

@@ -2,6 +2,7 @@
 
 use axum::http::{StatusCode, Uri};
 
+use super::for_superadmins;
 use super::input::{Fields, Path, Query};
 use crate::auth::Caller;
 use crate::db::{Json, Statement};
@@ -16,7 +17,7 @@ pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error>
     let sort_by = query.word("sort_by", &["id", "slug", "name", "created_at", "account_code"]);
     let sort_order = query.word("sort_order", &["asc", "desc"]);
     let search = query.text("search");
-    query.finish()?;
+    for_superadmins(&state, &caller, query.finish()).await?;
     state
         .database
         .json(
@@ -28,10 +29,17 @@ pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error>
 }
 
 /// `POST /accounts`. Whether the slug is good and free is the database's to say; both are 422 here.
-pub async fn create(state: State, caller: Caller, mut fields: Fields) -> Result<(StatusCode, Json), Error> {
-    let name = fields.text("name", 1..=255);
-    let slug = fields.optional_text("slug", 0..=255);
-    fields.finish()?;
+pub async fn create(
+    state: State,
+    caller: Caller,
+    body: Result<Fields, Error>,
+) -> Result<(StatusCode, Json), Error> {
+    let read = |mut fields: Fields| {
+        let name = fields.text("name", 1..=255);
+        let slug = fields.optional_text("slug", 0..=255);
+        fields.finish().map(|_| (name, slug))
+    };
+    let (name, slug) = for_superadmins(&state, &caller, body.and_then(read)).await?;
     let created = state
         .database
         .json(&caller, Statement::AccountCreate, &[&name, &slug])

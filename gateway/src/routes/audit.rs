@@ -3,6 +3,7 @@
 use axum::http::Uri;
 use serde_json::{Map, Value};
 
+use super::for_superadmins;
 use super::input::{Path, Query};
 use crate::auth::Caller;
 use crate::db::{Json, JsonText, Statement};
@@ -11,7 +12,8 @@ use crate::state::State;
 
 /// `GET /audit-logs`. Unknown parameters are ignored.
 pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error> {
-    let query = JsonText(wanted(Query::new(uri.query()))?.to_string().into());
+    let query = for_superadmins(&state, &caller, wanted(Query::new(uri.query()))).await?;
+    let query = JsonText(query.to_string().into());
     state
         .database
         .json(&caller, Statement::AuditList, &[&query])
@@ -50,7 +52,8 @@ fn wanted(mut query: Query<'_>) -> Result<Value, Error> {
 }
 
 /// `GET /audit-logs/{id}`.
-pub async fn view(state: State, caller: Caller, Path(id): Path<i64>) -> Result<Json, Error> {
+pub async fn view(state: State, caller: Caller, path: Result<Path<i64>, Error>) -> Result<Json, Error> {
+    let Path(id) = for_superadmins(&state, &caller, path).await?;
     state.database.json(&caller, Statement::AuditView, &[&id]).await
 }
 

@@ -2,6 +2,7 @@
 
 use axum::http::{StatusCode, Uri};
 
+use super::for_superadmins;
 use super::input::{JsonObject, Path, Query};
 use crate::auth::Caller;
 use crate::db::{Json, Statement};
@@ -18,7 +19,7 @@ pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error>
         query.text("sort_order"),
         query.text("search"),
     );
-    query.finish()?;
+    for_superadmins(&state, &caller, query.finish()).await?;
     state
         .database
         .json(
@@ -49,8 +50,9 @@ pub async fn view(state: State, caller: Caller, Path(collection): Path<String>) 
 pub async fn define(
     state: State,
     caller: Caller,
-    JsonObject(body): JsonObject,
+    body: Result<JsonObject, Error>,
 ) -> Result<(StatusCode, Json), Error> {
+    let JsonObject(body) = for_superadmins(&state, &caller, body).await?;
     let collection = state
         .database
         .json(&caller, Statement::CollectionDefine, &[&body])
@@ -63,8 +65,9 @@ pub async fn change(
     state: State,
     caller: Caller,
     Path(collection): Path<String>,
-    JsonObject(body): JsonObject,
+    body: Result<JsonObject, Error>,
 ) -> Result<Json, Error> {
+    let JsonObject(body) = for_superadmins(&state, &caller, body).await?;
     state
         .database
         .json(&caller, Statement::CollectionChange, &[&collection, &body])

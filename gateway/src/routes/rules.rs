@@ -1,5 +1,6 @@
 //! Rules and field lists of a collection, for superadmins. Source: rules contract §2.
 
+use super::for_superadmins;
 use super::input::{JsonObject, Path};
 use crate::auth::Caller;
 use crate::db::{Json, Statement};
@@ -19,8 +20,9 @@ pub async fn change(
     state: State,
     caller: Caller,
     Path(collection): Path<String>,
-    JsonObject(body): JsonObject,
+    body: Result<JsonObject, Error>,
 ) -> Result<Json, Error> {
+    let JsonObject(body) = for_superadmins(&state, &caller, body).await?;
     state
         .database
         .json(&caller, Statement::RulesChange, &[&collection, &body])

@@ -4,19 +4,27 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::for_superadmins;
 use super::input::{Fields, Path};
-use crate::auth::Caller;
+use crate::auth::{Caller, password};
 use crate::db::{Json, JsonText, Statement};
 use crate::error::Error;
 use crate::state::State;
 
-/// `POST /users`. The password is replaced by its hash; everything else is forwarded.
-pub async fn create(state: State, caller: Caller, mut fields: Fields) -> Result<(StatusCode, Json), Error> {
+/// `POST /users`. The password is replaced by its hash; everything else is forwarded. Whether the caller may do this is
+/// asked first: a hash costs too much to make it for anybody.
+pub async fn create(
+    state: State,
+    caller: Caller,
+    body: Result<Fields, Error>,
+) -> Result<(StatusCode, Json), Error> {
+    state.database.flag(&caller, Statement::Superadmin, &[]).await?;
+    let mut fields = body?;
     let email = fields.email("email");
     fields.text("account_id", 36..=36);
     fields.require("role_id");
     let provider = fields.optional_text("auth_provider", 1..=50);
-    let password = fields.optional_text("password", 1..=crate::auth::password::LONGEST);
+    let password = fields.optional_text("password", 1..=password::LONGEST);
     let mut body = fields.finish()?;
 
     let hash = match password {
@@ -34,10 +42,8 @@ pub async fn create(state: State, caller: Caller, mut fields: Fields) -> Result<
         }
         // Users of other providers get a password that nobody knows.
         None => {
-            state
-                .passwords
-                .hash(Uuid::new_v4().to_string() + &Uuid::new_v4().to_string())
-                .await?
+            let nobody_knows = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
+            state.passwords.hash(nobody_knows).await?
         }
     };
     body.remove("password");
@@ -52,6 +58,7 @@ pub async fn create(state: State, caller: Caller, mut fields: Fields) -> Result<
 }
 
 /// `POST /users/{id}/verify`.
-pub async fn verify(state: State, caller: Caller, Path(id): Path<Uuid>) -> Result<Json, Error> {
+pub async fn verify(state: State, caller: Caller, path: Result<Path<Uuid>, Error>) -> Result<Json, Error> {
+    let Path(id) = for_superadmins(&state, &caller, path).await?;
     state.database.json(&caller, Statement::UserVerify, &[&id]).await
 }
