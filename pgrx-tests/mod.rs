@@ -5,6 +5,7 @@ mod scene;
 mod catalog;
 mod changes;
 mod collections;
+mod computed;
 mod context;
 mod fields;
 mod isolation;

@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 use snackbase_core::names::{quote, quote_literal};
 use snackbase_core::schema::Field;
 
-use crate::collections::{Collection, load, value_expression};
+use crate::collections::{Access, Collection, load, mask_of, value_expression};
 use crate::context::Operation;
 use crate::error::Error;
 use crate::{guc, spi};
@@ -35,14 +35,14 @@ fn _bi_view_drop(collection: &str) -> Result<(), ErrorReport> {
 
 fn replace(collection: &Collection) -> Result<(), Error> {
     let _ddl = guc::OwnDdl::begin();
-    let list = collection.field_list(Operation::List);
+    let access = Access::Listed(collection.field_list(Operation::List));
     let table = quote(&collection.table);
     let mut columns: Vec<String> = vec![format!("{table}.id"), format!("{table}.account_id")];
     for field in collection
         .definition
         .fields
         .iter()
-        .filter(|field| list.allows(&field.name))
+        .filter(|field| access.allows(collection, field))
     {
         columns.push(format!(
             "{} as {}",
@@ -76,7 +76,7 @@ fn name(collection: &Collection) -> String {
 
 fn expression(collection: &Collection, field: &Field) -> Result<String, Error> {
     let value = value_expression(collection, field)?;
-    Ok(match field.mask() {
+    Ok(match mask_of(collection, field) {
         Some(mask) => format!("snackbase.mask({}, {value}::text)", quote_literal(mask.name())),
         None => value,
     })

@@ -169,7 +169,7 @@ fn sortable(collection: &Collection, access: Access<'_>, name: &str) -> Result<O
         .definition
         .fields
         .iter()
-        .find(|field| field.name == name && access.allows(field));
+        .find(|field| field.name == name && access.allows(collection, field));
     match field {
         Some(field) if !matches!(field.field_type, FieldType::Json | FieldType::File) && !field.encrypted => {
             value_expression(collection, field).map(Some)

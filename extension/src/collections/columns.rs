@@ -2,7 +2,7 @@
 
 use snackbase_core::names;
 use snackbase_core::rules::{self, Kind};
-use snackbase_core::schema::{Field, FieldList, FieldType};
+use snackbase_core::schema::{Field, FieldList, FieldType, MaskType};
 
 use super::Collection;
 use crate::error::Error;
@@ -18,13 +18,43 @@ pub enum Access<'a> {
 }
 
 impl Access<'_> {
-    /// Whether a field can be read.
-    pub fn allows(self, field: &Field) -> bool {
-        match self {
-            Access::Everything => true,
-            Access::Listed(list) => list.allows(&field.name),
-        }
+    /// Whether a field can be read. A computed field can when all it is computed from can, too: its value is made of
+    /// theirs, and the operation role has no grant on a column outside the list.
+    pub fn allows(self, collection: &Collection, field: &Field) -> bool {
+        let list = match self {
+            Access::Everything => return true,
+            Access::Listed(list) => list,
+        };
+        list.allows(&field.name) && sources(collection, field).all(|source| list.allows(&source.name))
     }
+}
+
+/// The mask of a field's values. What is computed from personal data is personal data (contract `collections.md` §5).
+pub fn mask_of(collection: &Collection, field: &Field) -> Option<MaskType> {
+    let inherited = || {
+        sources(collection, field)
+            .any(|source| source.pii)
+            .then_some(MaskType::Full)
+    };
+    field.mask().or_else(inherited)
+}
+
+/// The fields that a computed field is computed from; none for a stored one.
+fn sources<'a>(collection: &'a Collection, field: &Field) -> impl Iterator<Item = &'a Field> {
+    let source = field.expression.as_deref().unwrap_or_default();
+    let expression = if field.is_stored() {
+        None
+    } else {
+        rules::parse(source).ok()
+    };
+    let names: Vec<String> = expression
+        .iter()
+        .flat_map(|expr| expr.names())
+        .map(str::to_owned)
+        .collect();
+    names
+        .into_iter()
+        .filter_map(|name| collection.definition.field(&name))
 }
 
 /// One readable column: what to select and how to show it.
@@ -62,7 +92,7 @@ pub fn readable_columns(collection: &Collection, access: Access<'_>) -> Result<V
         .definition
         .fields
         .iter()
-        .filter(|field| access.allows(field))
+        .filter(|field| access.allows(collection, field))
     {
         columns.push(readable_field(collection, field, access)?);
     }
@@ -77,7 +107,7 @@ pub fn readable_columns(collection: &Collection, access: Access<'_>) -> Result<V
 
 fn readable_field(collection: &Collection, field: &Field, access: Access<'_>) -> Result<Readable, Error> {
     let value = value_expression(collection, field)?;
-    let masked = match (field.mask(), access) {
+    let masked = match (mask_of(collection, field), access) {
         (Some(mask), Access::Listed(_)) => Some(mask),
         _ => None,
     };
@@ -130,7 +160,7 @@ pub fn rule_schema(collection: &Collection, access: Access<'_>) -> rules::Schema
             .definition
             .fields
             .iter()
-            .filter(|field| access.allows(field))
+            .filter(|field| access.allows(collection, field))
             .map(|field| match field.field_type {
                 FieldType::Computed => rules::Column::computed(
                     &field.name,

@@ -66,6 +66,44 @@ pub enum ExprKind {
     IsNull(Box<Expr>, bool),
 }
 
+impl Expr {
+    /// Every name in the tree (fields, `@request.…`, macros without parentheses), in order, repeated as written.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.collect_names(&mut names);
+        names
+    }
+
+    fn collect_names<'a>(&'a self, names: &mut Vec<&'a str>) {
+        match &self.kind {
+            ExprKind::Name(name) => names.push(name),
+            ExprKind::Null
+            | ExprKind::Boolean(_)
+            | ExprKind::Text(_)
+            | ExprKind::Number(_)
+            | ExprKind::Hole(_) => {}
+            ExprKind::Call(_, _, list) | ExprKind::And(list) | ExprKind::Or(list) => {
+                list.iter().for_each(|expr| expr.collect_names(names));
+            }
+            ExprKind::Not(expr) | ExprKind::Negate(expr) | ExprKind::IsNull(expr, _) => {
+                expr.collect_names(names);
+            }
+            ExprKind::Arithmetic(first, steps) => {
+                first.collect_names(names);
+                steps.iter().for_each(|(_, expr)| expr.collect_names(names));
+            }
+            ExprKind::Compare(left, _, _, right) => {
+                left.collect_names(names);
+                right.collect_names(names);
+            }
+            ExprKind::In(expr, _, list) => {
+                expr.collect_names(names);
+                list.iter().for_each(|expr| expr.collect_names(names));
+            }
+        }
+    }
+}
+
 /// A number and the digits it was written with: `title = 1.0` means the text `1.0`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Number {
