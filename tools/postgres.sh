@@ -56,7 +56,8 @@ server_link() {
         return
     fi
     rm -rf "$base"
-    for kind in --pkglibdir --sharedir; do
+    # The headers, too: whatever asks the copy's pg_config may compile against it.
+    for kind in --pkglibdir --sharedir --includedir-server; do
         source="$("$PG_CONFIG" "$kind")"
         target="$base$source"
         mkdir -p "$target"
