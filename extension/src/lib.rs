@@ -3,6 +3,9 @@
 //! This file is a table of contents: the modules, and the install scripts in their order. `docs/ARCHITECTURE.md` is the
 //! guide.
 
+// pgrx's ErrorReport is large, and the only error type that keeps its SQLSTATE.
+#![allow(clippy::result_large_err)]
+
 ::pgrx::pg_module_magic!(name, version);
 
 mod arithmetic;
