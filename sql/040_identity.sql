@@ -153,16 +153,22 @@ return (
 );
 
 -- Creates a user; the unique index speaks of an address only within its own account.
+-- `provider` holds auth_provider and, for others than password, auth_provider_name, external_id, external_email, profile_data.
 create function snackbase._user_create(
-    in_account uuid, address text, hash text, in_role int, active boolean, verified boolean) returns snackbase.users
+    in_account uuid, address text, hash text, in_role int, active boolean, verified boolean, provider json default '{}')
+returns snackbase.users
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    failed text;
     created snackbase.users;
 begin
-    insert into snackbase.users (account_id, email, password_hash, role_id, is_active, email_verified, email_verified_at)
-         values (in_account, trim(address), hash, in_role, active, verified, case when verified then clock_timestamp() end)
+    insert into snackbase.users (account_id, email, password_hash, role_id, is_active, email_verified, email_verified_at,
+                                 auth_provider, auth_provider_name, external_id, external_email, profile_data)
+         values (in_account, trim(address), hash, in_role, active, verified, case when verified then clock_timestamp() end,
+                 coalesce(provider ->> 'auth_provider', 'password'), provider ->> 'auth_provider_name', provider ->> 'external_id',
+                 provider ->> 'external_email', nullif(provider ->> 'profile_data', 'null')::jsonb)
       returning * into created;
     return created;
 exception
@@ -170,7 +176,11 @@ exception
         raise exception 'A user with this email already exists in this account' using errcode = '23505',
             detail = '[{"field": "email", "message": "A user with this email already exists in this account", "code": "taken"}]';
     when check_violation then
+        -- users_email_check speaks of the field email, and so on
+        get stacked diagnostics failed = constraint_name;
+        failed := regexp_replace(failed, '^users_(.*)_check$', '\1');
         raise exception 'Validation error' using errcode = '23514',
-            detail = '[{"field": "email", "message": "Not an email address", "code": "invalid_email_format"}]';
+            detail = json_build_array(json_build_object('field', failed, 'message', format('Not a valid %s', failed),
+                'code', case failed when 'email' then 'invalid_email_format' else 'invalid_value' end))::text;
 end
 $$;

@@ -234,7 +234,7 @@ begin
         raise exception 'Role not found' using errcode = 'P0002';
     end if;
     person := snackbase._user_create(account, body ->> 'email', body ->> 'password_hash', role,
-        coalesce((body ->> 'is_active')::boolean, true), false);
+        coalesce((body ->> 'is_active')::boolean, true), false, body);
     return snackbase._user_json(person);
 end
 $$;

@@ -132,7 +132,8 @@ begin
         raise exception 'skip is at least 0, limit is 1 to 500, sort_order is asc or desc' using errcode = '22023';
     end if;
     if coalesce(query ->> 'from_date', query ->> 'to_date', '2000-01-01') !~ iso or coalesce(query ->> 'to_date', '2000-01-01') !~ iso then
-        raise exception 'from_date and to_date are ISO 8601 dates or instants' using errcode = '22023';
+        raise exception 'from_date and to_date are ISO 8601 dates or instants' using errcode = '22P02',
+            detail = '[{"field": "from_date", "message": "from_date and to_date are ISO 8601 dates or instants", "code": "datetime_invalid"}]';
     end if;
     if key not in ('occurred_at', 'id', 'account_id', 'operation', 'table_name', 'record_id', 'user_id', 'user_email') then
         key := 'occurred_at';

@@ -153,7 +153,7 @@ grant execute on function
     snackbase._account_create(text, text, text, boolean), snackbase._account_detail(snackbase.accounts), snackbase._account_find(text),
     snackbase._account_code_take(), snackbase._account_code_after(int), snackbase._account_code_text(int), snackbase._account_code_value(text),
     snackbase._slug_from(text), snackbase._slug_problem(text), snackbase._slug_check(text, text),
-    snackbase._user_create(uuid, text, text, int, boolean, boolean), snackbase._user_json(snackbase.users),
+    snackbase._user_create(uuid, text, text, int, boolean, boolean, json), snackbase._user_json(snackbase.users),
     snackbase.audit_verify(uuid, int), snackbase._audit_image(anyelement, text[])
    to snackbase_superadmin;
 grant execute on function
