@@ -253,7 +253,7 @@ mod tests {
         );
         ask_through_gateway(
             &caller,
-            "list",
+            "create",
             "select concat_ws(' ', current_setting('snackbase.request_id'), current_setting('snackbase.ip_address'),
                               char_length(current_setting('snackbase.user_agent')))",
         )
@@ -292,17 +292,15 @@ mod tests {
     }
 
     #[pg_test]
-    fn role_and_groups_are_not_settings() {
+    fn nobody_makes_up_a_setting_of_our_prefix() {
         let scene = Scene::new();
-        scene
-            .alf
-            .ask(
-                "list",
-                "select concat_ws(' ', set_config('snackbase.user_role', 'admin', true),
-                                  set_config('snackbase.user_groups', '[\"pii_access\"]', true),
-                                  snackbase.current_user_role(), snackbase.current_user_groups(), snackbase.sees_pii())",
-            )
-            .says("admin [\"pii_access\"] user {} f");
+        for name in ["user_role", "user_groups", "anything"] {
+            scene
+                .alf
+                .run("list", &format!("set snackbase.{name} = 'admin'"))
+                .refused("42602");
+            run(&format!("set snackbase.{name} = 'admin'")).refused("42602");
+        }
     }
 
     #[pg_test]

@@ -9,5 +9,6 @@ mod computed;
 mod context;
 mod fields;
 mod isolation;
+mod records;
 mod rules;
 mod types;
