@@ -2,6 +2,7 @@
 
 mod scene;
 
+mod accounts;
 mod catalog;
 mod changes;
 mod collections;

@@ -110,6 +110,8 @@ declare
     given boolean := base is not null;
     candidate text;
     number int := 0;
+    code text;
+    violated text;
     created snackbase.accounts;
 begin
     if account_name is null or char_length(trim(account_name)) = 0 or char_length(account_name) > 255 then
@@ -128,17 +130,22 @@ begin
         perform snackbase._slug_check(base, slug_field);
     end if;
     candidate := base;
+    -- outside the loop, which takes a unique violation for a taken slug: being out of codes is one, too
+    code := snackbase._account_code_take();
     loop
         if number > 0 then
             candidate := rtrim(left(base, 32 - 1 - char_length(number::text)), '-') || '-' || number;
         end if;
         begin
             insert into snackbase.accounts (account_code, slug, name)
-                 values (snackbase._account_code_take(), candidate, trim(account_name))
+                 values (code, candidate, trim(account_name))
               returning * into created;
             exit;
         exception when unique_violation then
-            if given or not suffix then
+            get stacked diagnostics violated = constraint_name;
+            if violated <> 'accounts_slug_key' then
+                raise;
+            elsif given or not suffix then
                 raise exception 'An account with this slug already exists' using errcode = '23505',
                     detail = json_build_array(json_build_object('field', slug_field,
                         'message', 'An account with this slug already exists', 'code', 'taken'))::text;
