@@ -3,6 +3,7 @@
 mod scene;
 
 mod accounts;
+mod audit;
 mod catalog;
 mod changes;
 mod collections;
@@ -12,4 +13,5 @@ mod fields;
 mod isolation;
 mod records;
 mod rules;
+mod tampering;
 mod types;

@@ -8,6 +8,8 @@
 //! The function is `SECURITY DEFINER` (the owner alone may insert into the ledger) and pins the settings that output
 //! functions read; both are said in `900_privileges.sql`.
 
+use std::collections::HashSet;
+
 use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -80,11 +82,49 @@ enum Account {
     System,
 }
 
+/// One row as the ledger will hold it.
+struct Change {
+    account: String,
+    record: String,
+    columns: String,
+}
+
 #[derive(Default)]
 struct Batch {
     accounts: Vec<Option<String>>,
     records: Vec<Option<String>>,
     columns: Vec<Option<String>>,
+    /// Account and record of every change here.
+    seen: HashSet<(String, String)>,
+}
+
+impl Batch {
+    /// Adds a change, or gives it back when its record has one here already.
+    fn try_push(&mut self, change: Change) -> Option<Change> {
+        if self
+            .seen
+            .contains(&(change.account.clone(), change.record.clone()))
+        {
+            return Some(change);
+        }
+        self.push(change);
+        None
+    }
+
+    fn push(&mut self, change: Change) {
+        self.seen.insert((change.account.clone(), change.record.clone()));
+        self.accounts.push(Some(change.account));
+        self.records.push(Some(change.record));
+        self.columns.push(Some(change.columns));
+    }
+}
+
+/// What follows a batch.
+enum Next {
+    End,
+    Batch,
+    /// A second change of a record in the batch before. It must see that one as its predecessor, so it begins the next.
+    Again(Change),
 }
 
 fn record(trigger: &PgTrigger<'_>) -> Result<(), Error> {
@@ -93,17 +133,19 @@ fn record(trigger: &PgTrigger<'_>) -> Result<(), Error> {
     let mut old = Rows::open(data, data.tg_oldtable);
     let mut new = Rows::open(data, data.tg_newtable);
     let mut memory = PgMemoryContexts::new("snackbase audit batch");
+    let mut batch = Batch::default();
     loop {
-        let mut batch = Batch::default();
         // SAFETY: nothing allocated inside outlives the batch: its texts are Rust strings.
-        let more = unsafe {
-            let more = memory.switch_to(|_| recorder.fill(&mut batch, &mut old, &mut new))?;
+        let next = unsafe {
+            let next = memory.switch_to(|_| recorder.fill(&mut batch, &mut old, &mut new))?;
             memory.reset();
-            more
+            next
         };
-        recorder.write(batch)?;
-        if !more {
-            return Ok(());
+        recorder.write(std::mem::take(&mut batch))?;
+        match next {
+            Next::End => return Ok(()),
+            Next::Batch => {}
+            Next::Again(change) => batch.push(change),
         }
     }
 }
@@ -150,13 +192,14 @@ impl Recorder {
         })
     }
 
-    /// Reads up to [`BATCH`] rows; false at the end. Old and new rows of an UPDATE come in the same order.
-    fn fill(&self, batch: &mut Batch, old: &mut Rows, new: &mut Rows) -> Result<bool, Error> {
+    /// Reads up to [`BATCH`] rows. Old and new rows of an UPDATE come in the same order. One statement may write a row
+    /// twice: a record that is deleted clears each of the references of another record by an UPDATE of its own.
+    fn fill(&self, batch: &mut Batch, old: &mut Rows, new: &mut Rows) -> Result<Next, Error> {
         for _ in 0..BATCH {
             let before = old.next(&self.columns);
             let after = new.next(&self.columns);
             let Some(row) = after.as_ref().or(before.as_ref()) else {
-                return Ok(false);
+                return Ok(Next::End);
             };
             let account = match self.account {
                 Account::Column(index) => row[index].clone().unwrap_or_else(|| SYSTEM_ACCOUNT.to_owned()),
@@ -168,12 +211,17 @@ impl Recorder {
                 .filter_map(|&index| row[index].as_deref())
                 .collect();
             if let Some(columns) = self.changed_columns(before.as_deref(), after.as_deref()) {
-                batch.accounts.push(Some(account));
-                batch.records.push(Some(key.join(":")));
-                batch.columns.push(Some(columns));
+                let change = Change {
+                    account,
+                    record: key.join(":"),
+                    columns,
+                };
+                if let Some(change) = batch.try_push(change) {
+                    return Ok(Next::Again(change));
+                }
             }
         }
-        Ok(true)
+        Ok(Next::Batch)
     }
 
     /// `[[name, old, new], …]`: every column on CREATE and DELETE, the changed ones on UPDATE; `None` when none did.

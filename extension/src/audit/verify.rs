@@ -308,7 +308,12 @@ fn next_record(
                 change.previous.as_deref().map(hex),
             );
         }
-        apply(&mut image, &change);
+        // One statement may update a row (a cleared reference) and then delete it (a cascade). Changes are recorded per
+        // operation, so the update can come after the delete. It does not bring the row back.
+        let deleted = last.is_some() && image.is_none();
+        if !(deleted && change.operation == "UPDATE") {
+            apply(&mut image, &change);
+        }
         last = Some((change.version, change.checksum));
         current = match changes.next_if(|next| next.as_ref().is_ok_and(|next| next.key == key)) {
             Some(next) => Some(next?),

@@ -1,0 +1,297 @@
+//! `audit_verify()`: silent over a clean house, and precise about every kind of damage that a superuser can do.
+
+#[pgrx::pg_schema]
+mod tests {
+    use pgrx::prelude::*;
+
+    use crate::tests::scene::{Scene, ask, run};
+
+    /// A record with three changes (created, title b, title c); its id.
+    fn with_history() -> (Scene, String) {
+        let scene = Scene::with_notes();
+        let id = scene.ada.created("notes", r#"{"title": "a", "stars": 1}"#);
+        scene.ada.patch("notes", &id, r#"{"title": "b"}"#).answer();
+        scene.ada.patch("notes", &id, r#"{"title": "c"}"#).answer();
+        scene.bob.created("notes", r#"{"title": "his"}"#);
+        findings("");
+        (scene, id)
+    }
+
+    /// What `audit_verify` finds, one line each: kind, record, version.
+    #[track_caller]
+    fn findings(expected: &str) {
+        ask("select concat_ws(' ', kind, table_name, record_id, record_version) from snackbase.audit_verify()").says(expected);
+    }
+
+    extension_sql!(
+        r#"
+-- What audit_verify() finds after `statement`, which is undone.
+create function tests.damage(statement text) returns text language plpgsql as $$
+declare
+    found text;
+begin
+    alter event trigger snackbase_guard_ddl disable;
+    alter table snackbase.audit_change disable trigger user;
+    execute statement;
+    found := (select string_agg(concat_ws(' ', v.kind, v.record_id, v.record_version), ', ') from snackbase.audit_verify() v);
+    raise exception 'undo';
+exception when raise_exception then
+    return found;
+end
+$$;
+"#,
+        name = "tests_damage",
+        requires = [tests]
+    );
+
+    /// What a superuser can do who switches the guards off first.
+    #[track_caller]
+    fn tamper(statement: &str) {
+        run(&format!(
+            "alter event trigger snackbase_guard_ddl disable;
+             alter table snackbase.audit_change disable trigger user;
+             alter table snackbase.col_notes disable trigger user;
+             {statement};
+             alter table snackbase.col_notes enable trigger user;
+             alter table snackbase.audit_change enable trigger user;
+             alter event trigger snackbase_guard_ddl enable always"
+        ))
+        .answer();
+    }
+
+    #[pg_test]
+    fn a_clean_house_has_no_findings() {
+        let (_, _) = with_history();
+    }
+
+    #[pg_test]
+    fn an_edited_value_is_found_by_its_checksum() {
+        let (_, id) = with_history();
+        tamper(&format!(
+            "update snackbase.audit_change set columns = replace(columns::text, '\"b\"', '\"B\"')::jsonb
+              where record_id = '{id}' and record_version = 2"
+        ));
+        findings(&format!("checksum col_notes {id} 2"));
+    }
+
+    #[pg_test]
+    fn every_part_of_a_change_is_covered_by_its_checksum() {
+        let (_, id) = with_history();
+        for change in [
+            "user_id = 'somebody'",
+            "user_email = 'x@example.com'",
+            "user_name = 'x'",
+            "auth_method = 'direct_sql'",
+            "operation = 'CREATE'",
+            "occurred_at = occurred_at + interval '1 microsecond'",
+            "ip_address = '192.0.2.99'",
+            "user_agent = 'x'",
+            "request_id = 'x'",
+            "es_reason = 'x'",
+            "es_username = 'x'",
+            "es_timestamp = now()",
+            "extra_metadata = '{\"a\": 1}'",
+            "columns = columns - 1",
+            "columns = columns || '[[\"stars\", null, \"9\"]]'",
+            "columns = jsonb_build_array(columns -> 1, columns -> 0) || (columns - 0 - 0)",
+        ] {
+            // in a subtransaction of its own, taken back afterwards
+            let found = ask(&format!(
+                "select tests.damage($s$update snackbase.audit_change set {change} where record_id = '{id}' and record_version = 2$s$)"
+            ))
+            .answer();
+            assert!(found.contains(&format!("checksum {id} 2")), "{change}: {found}");
+        }
+    }
+
+    #[pg_test]
+    fn a_recomputed_checksum_is_found_by_the_link_after_it() {
+        let (_, id) = with_history();
+        tamper(&format!(
+            "update snackbase.audit_change set columns = replace(columns::text, '\"b\"', '\"B\"')::jsonb
+              where record_id = '{id}' and record_version = 2;
+             update snackbase.audit_change c set checksum = snackbase._audit_chain(snackbase._audit_header(c), c.columns, c.previous_hash)
+              where record_id = '{id}' and record_version = 2"
+        ));
+        findings(&format!("link col_notes {id} 3"));
+    }
+
+    #[pg_test]
+    fn a_removed_change_leaves_a_gap() {
+        let (_, id) = with_history();
+        tamper(&format!(
+            "delete from snackbase.audit_change where record_id = '{id}' and record_version = 2"
+        ));
+        findings(&format!("gap col_notes {id} 3"));
+    }
+
+    #[pg_test]
+    fn a_removed_beginning_is_a_gap_too() {
+        let (_, id) = with_history();
+        tamper(&format!(
+            "delete from snackbase.audit_change where record_id = '{id}' and record_version = 1"
+        ));
+        findings(&format!("gap col_notes {id} 2"));
+    }
+
+    #[pg_test]
+    fn a_removed_end_shows_in_the_live_row() {
+        let (_, id) = with_history();
+        tamper(&format!(
+            "delete from snackbase.audit_change where record_id = '{id}' and record_version = 3"
+        ));
+        ask(
+            "select string_agg(concat_ws(' ', kind, record_id, expected, actual), E'\\n' order by expected)
+               from snackbase.audit_verify() where expected like 'title%'",
+        )
+        .says(&format!("live {id} title = b title = c"));
+    }
+
+    #[pg_test]
+    fn a_live_row_changed_behind_the_back_is_found_with_both_values() {
+        let (_, id) = with_history();
+        tamper(&format!(
+            "update snackbase.col_notes set stars = 5 where id = '{id}'"
+        ));
+        ask("select concat_ws(' ', kind, table_name, record_id, expected, actual) from snackbase.audit_verify()")
+            .says(&format!("live col_notes {id} stars = 1 stars = 5"));
+    }
+
+    #[pg_test]
+    fn a_row_removed_behind_the_back_is_missed() {
+        let (_, id) = with_history();
+        tamper(&format!("delete from snackbase.col_notes where id = '{id}'"));
+        ask("select concat_ws(' ', kind, record_id, expected, coalesce(actual, '-')) from snackbase.audit_verify()")
+            .says(&format!("live {id} a row -"));
+    }
+
+    #[pg_test]
+    fn a_row_that_came_back_after_its_deletion_is_found() {
+        let (scene, id) = with_history();
+        run("create table public.kept as select * from snackbase.col_notes").answer();
+        scene.ada.delete("notes", &id).answer();
+        tamper(&format!(
+            "insert into snackbase.col_notes select * from public.kept where id = '{id}'"
+        ));
+        findings(&format!("live col_notes {id}"));
+    }
+
+    #[pg_test]
+    fn a_row_without_history_is_missing_from_the_ledger() {
+        let (scene, _) = with_history();
+        tamper(&format!(
+            "insert into snackbase.col_notes (id, account_id, title, created_at, updated_at, created_by, updated_by)
+             values ('11111111-2222-3333-4444-555555555555', '{}', 'ghost', now(), now(), 'x', 'x')",
+            scene.ada.account
+        ));
+        findings("missing col_notes 11111111-2222-3333-4444-555555555555");
+    }
+
+    #[pg_test]
+    fn a_forged_user_is_found() {
+        let (scene, _) = with_history();
+        run(&format!(
+            "alter event trigger snackbase_guard_ddl disable;
+             alter table snackbase.users disable trigger user;
+             update snackbase.users set role_id = 1 where id = '{}';
+             alter table snackbase.users enable trigger user;
+             alter event trigger snackbase_guard_ddl enable always",
+            scene.alf.id
+        ))
+        .answer();
+        ask("select concat_ws(' ', kind, table_name, record_id, expected, actual) from snackbase.audit_verify()")
+            .says(&format!("live users {} role_id = 2 role_id = 1", scene.alf.id));
+    }
+
+    #[pg_test]
+    fn a_change_of_replication_role_leaves_traces() {
+        let (_, id) = with_history();
+        run(&format!(
+            "set local session_replication_role = replica;
+             update snackbase.col_notes set title = 'quiet' where id = '{id}'; set local session_replication_role = origin"
+        ))
+        .answer();
+        ask("select concat_ws(' ', kind, expected, actual) from snackbase.audit_verify()")
+            .says("live title = c title = quiet");
+    }
+
+    #[pg_test]
+    fn verification_can_be_limited_to_an_account_and_a_number() {
+        let (scene, _) = with_history();
+        tamper("update snackbase.col_notes set stars = 99");
+        let count = |arguments: &str| {
+            ask(&format!(
+                "select count(*) from snackbase.audit_verify({arguments})"
+            ))
+        };
+        count("").says("2");
+        count(&format!("'{}'", scene.ada.account)).says("1");
+        count(&format!("account => '{}'", scene.bob.account)).says("1");
+        count("'11111111-2222-3333-4444-555555555555'").says("0");
+        count("max_errors => 1").says("1");
+        count("max_errors => 0").says("0");
+    }
+
+    #[pg_test]
+    fn a_superadmin_may_verify_and_nobody_else() {
+        let (scene, id) = with_history();
+        tamper(&format!(
+            "update snackbase.col_notes set stars = 5 where id = '{id}'"
+        ));
+        scene
+            .root
+            .ask(
+                "superadmin",
+                "select kind || ' ' || record_id from snackbase.audit_verify()",
+            )
+            .says(&format!("live {id}"));
+        for operation in ["list", "update", "member"] {
+            scene
+                .ada
+                .ask(operation, "select * from snackbase.audit_verify()")
+                .refused("42501");
+        }
+    }
+
+    #[pg_test]
+    fn a_dropped_collections_history_is_still_verified() {
+        let (scene, id) = with_history();
+        scene
+            .root
+            .ask("superadmin", "select snackbase.collection_drop('notes')")
+            .answer();
+        run(&format!(
+            "alter event trigger snackbase_guard_ddl disable;
+             alter table snackbase.audit_change disable trigger user;
+             update snackbase.audit_change set user_id = 'x' where record_id = '{id}' and record_version = 3"
+        ))
+        .answer();
+        ask("select concat_ws(' ', kind, record_id, record_version) from snackbase.audit_verify() where kind = 'checksum'")
+            .says(&format!("checksum {id} 3"));
+    }
+
+    #[pg_test]
+    fn verification_does_not_depend_on_the_settings_of_the_session() {
+        let (_, _) = with_history();
+        run("set local datestyle = 'German'; set local timezone = 'Asia/Tokyo'; set local extra_float_digits = -15;
+             set local intervalstyle = 'sql_standard'; set local bytea_output = 'escape'; set local enable_seqscan = off;
+             set local search_path = pg_temp")
+        .answer();
+        findings("");
+    }
+
+    #[pg_test]
+    fn a_column_added_later_is_no_damage() {
+        let (scene, id) = with_history();
+        scene
+            .change(
+                "notes",
+                r#"{"fields": [{"name": "title", "type": "text"}, {"name": "stars", "type": "number"},
+                               {"name": "extra", "type": "text", "default": "x"}]}"#,
+            )
+            .answer();
+        findings("");
+        scene.ada.patch("notes", &id, r#"{"extra": "y"}"#).answer();
+        findings("");
+    }
+}
