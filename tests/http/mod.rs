@@ -5,6 +5,7 @@ mod audit;
 mod collections;
 mod identity;
 mod isolation;
+mod program;
 mod protocol;
 mod records;
 mod rules;
