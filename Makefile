@@ -31,7 +31,7 @@ doctor: ## what the private database finds wrong with its configuration
 	@tools/doctor.sh
 
 build: setup ## compile everything, without optimisation
-	cargo build --workspace
+	@tools/cargo.sh build
 
 install: setup ## build for release and install into the Postgres of PG_CONFIG
 	@tools/install.sh
@@ -53,8 +53,8 @@ e2e: ## tests over sockets: gateway, SDK, psql, races, dump and restore
 check: ## what a change must pass: format, lints, documentation, tests
 	@tools/setup.sh node shellcheck
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
+	@tools/cargo.sh clippy --all-targets -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' tools/cargo.sh doc --no-deps --document-private-items
 	shellcheck tools/*.sh .ci/run
 	@tools/test.sh
 
@@ -63,7 +63,7 @@ demo: ## the story of the project on real data, told by two accounts
 	@tools/demo.sh
 
 bench: ## requests per second next to bare Postgres; writes bench/RESULTS.md
-	@tools/setup.sh wrk
+	@tools/setup.sh node wrk
 	@tools/bench.sh
 
 schema: setup ## rewrite the snapshots of what psql shows (tests/psql/*.out)

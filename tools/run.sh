@@ -22,8 +22,7 @@ stop() {
     say "Stopped. The data is kept in $DATA_DIR."
 }
 trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'exit 0' INT TERM
 
 gateway_build "$profile"
 private_cluster_start "$profile"

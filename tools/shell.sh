@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Sourced by every script here: where the project is, who owns the Postgres processes, how scripts speak.
 set -euo pipefail
+# Whoever runs Postgres has to be able to read what is made here.
+umask 022
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export ROOT
