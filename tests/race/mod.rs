@@ -307,3 +307,28 @@ async fn lost_connections_are_replaced() {
     );
     assert_eq!(answers.last().map(|answer| answer.status), Some(200));
 }
+
+#[tokio::test]
+async fn a_statement_larger_than_memory_is_recorded() {
+    let world = World::new().await;
+    let superuser = world.database.superuser().await;
+    // The rows a statement wrote go to disk once they exceed work_mem; the recorder reads them in batches.
+    superuser
+        .batch_execute(&format!(
+            "set work_mem = '64kB';
+             insert into snackbase.col_posts (account_id, title, secret)
+             select '{}', 'title ' || n, repeat('x', 200) from generate_series(1, 5000) as n;
+             update snackbase.col_posts set rating = 1;
+             delete from snackbase.col_posts;",
+            world.account_id("alice")
+        ))
+        .await
+        .expect("a large statement is a statement");
+    let entries = "select string_agg(operation || ' ' || n, ', ' order by operation) from (
+        select operation, count(*) as n from snackbase.audit_change where table_name = 'col_posts' group by operation) as o";
+    assert_eq!(
+        superuser.value(entries).await,
+        "CREATE 5000, DELETE 5000, UPDATE 5000"
+    );
+    assert_eq!(world.audit_findings().await, [""; 0]);
+}

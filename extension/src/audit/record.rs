@@ -351,7 +351,12 @@ impl Rows {
         // SAFETY: store and slot are live (see `open`); after slot_getsomeattrs the value arrays have one element per
         // attribute of the relation, and a column's number is within them.
         unsafe {
-            if !pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot) {
+            // A row of a store that was spilled to disk is allocated here, and freed by the slot when the next one comes:
+            // it must not lie in the context of the batch, which is reset in between.
+            let batch = pg_sys::MemoryContextSwitchTo((*self.slot).tts_mcxt);
+            let found = pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot);
+            pg_sys::MemoryContextSwitchTo(batch);
+            if !found {
                 return None;
             }
             let count = (*(*self.slot).tts_tupleDescriptor).natts;
