@@ -10,6 +10,8 @@ pg_choose
 cd "$ROOT/extension"
 # Compile with the developer's own pgrx configuration: what follows only redirects where tests run.
 cargo test --no-run --no-default-features --features "pg$PG pg_test" >&2
+# The library that the tests install has fewer dependencies than the tests, so it is another build.
+cargo build --lib --no-default-features --features "pg$PG pg_test" >&2
 
 home="$(mktemp -d "${TMPDIR:-/tmp}/snackbase-XXXXXX")"
 chmod 755 "$home"

