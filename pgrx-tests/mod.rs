@@ -9,6 +9,7 @@ mod changes;
 mod collections;
 mod computed;
 mod context;
+mod doctor;
 mod fields;
 mod isolation;
 mod records;

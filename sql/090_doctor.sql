@@ -46,6 +46,12 @@ begin
         return query values ('severe', 'gateway_inherits', 'snackbase_gateway inherits the rights of the operation roles',
             'alter role snackbase_gateway noinherit');
     end if;
+    -- Since PostgreSQL 16 each membership says for itself whether it inherits; 15 has no such column, hence the JSON.
+    return query
+    select 'severe', 'gateway_inherits', format('snackbase_gateway inherits the rights of %s', m.roleid::regrole),
+           format('grant %s to snackbase_gateway with inherit false', m.roleid::regrole)
+      from pg_catalog.pg_auth_members m
+     where m.member = gateway.oid and (pg_catalog.to_jsonb(m) ->> 'inherit_option')::boolean;
     -- Whoever can become the owner or an administrator can undo every policy.
     return query
     select 'severe', 'gateway_member', format('snackbase_gateway is a member of %s', r.rolname), format('revoke %I from snackbase_gateway', r.rolname)
