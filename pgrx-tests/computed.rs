@@ -21,7 +21,10 @@ mod tests {
     fn values_follow_the_stored_fields() {
         let scene = Scene::new();
         scene.collection(SHOP);
-        let made = scene.ada.create("shop", r#"{"price": 10, "quantity": 3, "total": 99}"#).json();
+        let made = scene
+            .ada
+            .create("shop", r#"{"price": 10, "quantity": 3, "total": 99}"#)
+            .json();
         assert_eq!(
             json!([made["total"], made["third"], made["kind"], made["due"]]),
             json!([30, 3.33, "cheap", true])
@@ -34,7 +37,10 @@ mod tests {
     fn what_cannot_be_computed_is_null() {
         let scene = Scene::new();
         scene.collection(SHOP);
-        let made = scene.ada.create("shop", r#"{"price": 1e308, "quantity": 1e308}"#).json();
+        let made = scene
+            .ada
+            .create("shop", r#"{"price": 1e308, "quantity": 1e308}"#)
+            .json();
         assert_eq!(made["total"], json!(null));
     }
 
@@ -54,6 +60,9 @@ mod tests {
         let scene = Scene::new();
         scene.collection(SHOP);
         let made = scene.ada.create("shop", r#"{"owner": "Ada Lovelace"}"#).json();
-        assert_eq!(json!([made["owner"], made["hello"]]), json!(["A*** L***", "*".repeat(18)]));
+        assert_eq!(
+            json!([made["owner"], made["hello"]]),
+            json!(["A*** L***", "*".repeat(18)])
+        );
     }
 }

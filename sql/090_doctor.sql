@@ -52,20 +52,26 @@ begin
            format('grant %s to snackbase_gateway with inherit false', m.roleid::regrole)
       from pg_catalog.pg_auth_members m
      where m.member = gateway.oid and (pg_catalog.to_jsonb(m) ->> 'inherit_option')::boolean;
-    -- Whoever can become the owner or an administrator can undo every policy.
+
+    -- Whoever can become the owner or an administrator, in however many steps, can undo every policy. (A superuser counts as
+    -- a member of every role; that is the finding before this one.)
     return query
-    select 'severe', 'gateway_member', format('snackbase_gateway is a member of %s', r.rolname), format('revoke %I from snackbase_gateway', r.rolname)
+    select 'severe', 'gateway_member', format('snackbase_gateway is a member of %s', r.rolname),
+           (select string_agg(format('revoke %I from snackbase_gateway', d.rolname), '; ' order by d.rolname)
+              from pg_catalog.pg_auth_members m
+              join pg_catalog.pg_roles d on d.oid = m.roleid
+             where m.member = gateway.oid and pg_catalog.pg_has_role(d.oid, r.oid, 'member'))
       from pg_catalog.pg_roles r
-     where r.rolname <> 'snackbase_gateway'
-       and (r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolname in ('snackbase_owner', 'snackbase_hook', 'snackbase_reader'))
-       and exists (select from pg_catalog.pg_auth_members m
-                    where m.roleid = r.oid and m.member = gateway.oid);
+     where (r.rolname in ('snackbase_owner', 'snackbase_hook', 'snackbase_reader')
+            or (r.rolname not like 'snackbase\_%' and (r.rolsuper or r.rolbypassrls or r.rolcreaterole)))
+       and not gateway.rolsuper
+       and pg_catalog.pg_has_role(gateway.oid, r.oid, 'member');
 
     return query
-    select 'severe', 'role_powerful', format('%s is superuser or bypasses row security', r.rolname),
-           format('alter role %I nosuperuser nobypassrls', r.rolname)
+    select 'severe', 'role_powerful', format('%s is superuser, bypasses row security or creates roles', r.rolname),
+           format('alter role %I nosuperuser nobypassrls nocreaterole', r.rolname)
       from pg_catalog.pg_roles r
-     where r.rolname like 'snackbase\_%' and r.rolname <> 'snackbase_gateway' and (r.rolsuper or r.rolbypassrls);
+     where r.rolname like 'snackbase\_%' and r.rolname <> 'snackbase_gateway' and (r.rolsuper or r.rolbypassrls or r.rolcreaterole);
 
     -- Every table of ours has row security, forced on its owner, and triggers that fire.
     return query
@@ -92,12 +98,18 @@ begin
       from pg_catalog.pg_event_trigger e
      where e.evtname like 'snackbase\_%' and e.evtenabled = 'D';
 
-    -- A grant to PUBLIC, or to a role that is not ours, opens a door past the views.
+    -- A grant to PUBLIC, or to a role that is not ours, opens a door past the views; a grant of one column does, too.
     return query
-    select 'warning', 'foreign_grant', format('%s holds %s on snackbase.%s', coalesce(r.rolname, 'PUBLIC'), a.privilege_type, c.relname),
+    select distinct 'warning', 'foreign_grant', format('%s holds %s on snackbase.%s', coalesce(r.rolname, 'PUBLIC'), a.privilege_type, c.relname),
            format('revoke all on snackbase.%I from %s', c.relname, coalesce(quote_ident(r.rolname), 'public'))
       from pg_catalog.pg_class c
-     cross join lateral pg_catalog.aclexplode(c.relacl) a
+     cross join lateral (
+            select g.grantee, g.privilege_type from pg_catalog.aclexplode(c.relacl) g
+             union all
+            select g.grantee, g.privilege_type
+              from pg_catalog.pg_attribute t
+             cross join lateral pg_catalog.aclexplode(t.attacl) g
+             where t.attrelid = c.oid and not t.attisdropped) a
       left join pg_catalog.pg_roles r on r.oid = a.grantee
      where c.relnamespace = 'snackbase'::regnamespace and c.relkind in ('r', 'p', 'v')
        and coalesce(r.rolname, 'public') not like 'snackbase\_%'

@@ -25,7 +25,11 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not pg_catalog.pg_has_role(role_name, 'snackbase_bi', 'member') or role_name like 'snackbase\_%' then
+    -- pg_has_role would say yes for every superuser
+    if role_name like 'snackbase\_%' or not exists (
+            select from pg_catalog.pg_auth_members m
+              join pg_catalog.pg_roles r on r.oid = m.member
+             where m.roleid = 'snackbase_bi'::regrole and r.rolname = role_name) then
         raise exception '% is not a role made by bi_role_create', role_name using errcode = '22023';
     end if;
     execute format('drop role %I', role_name);
