@@ -15,5 +15,6 @@ mod fields;
 mod isolation;
 mod records;
 mod rules;
+mod schema;
 mod tampering;
 mod types;
