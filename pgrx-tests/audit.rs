@@ -123,8 +123,7 @@ mod tests {
             scene.ada.account
         ))
         .says("1");
-        ask(&format!("{actor}"))
-            .says("postgres postgres@direct.local postgres@direct.local direct_sql 127.0.0.1 psql");
+        ask(actor).says("postgres postgres@direct.local postgres@direct.local direct_sql 127.0.0.1 psql");
         run(&format!(
             "create role tests_service login; grant snackbase_create to tests_service;
              alter role tests_service set snackbase.account_id = '{}';
@@ -213,10 +212,10 @@ mod tests {
         let scene = Scene::with_notes();
         let account = &scene.ada.account;
         run(&format!("insert into snackbase.col_notes (account_id, title) values ('{account}', 'a'), ('{account}', 'b')")).says("2");
-        run(&format!(
+        run(
             "insert into snackbase.col_notes (id, account_id, title) select id, account_id, 'conflict' from snackbase.col_notes
-                 on conflict (id, account_id) do update set title = excluded.title || '!'"
-        ))
+                 on conflict (id, account_id) do update set title = excluded.title || '!'",
+        )
         .says("2");
         run(&format!(
             "merge into snackbase.col_notes n using (values ('conflict!'), ('new')) v(title) on n.title = v.title
@@ -224,10 +223,10 @@ mod tests {
               when not matched then insert (account_id, title) values ('{account}', v.title)"
         ))
         .says("3");
-        run(&format!(
+        run(
             "with gone as (delete from snackbase.col_notes where title = 'new' returning *)
-             insert into snackbase.col_notes (account_id, title) select account_id, 'moved' from gone"
-        ))
+             insert into snackbase.col_notes (account_id, title) select account_id, 'moved' from gone",
+        )
         .says("1");
         run("do $$ begin update snackbase.col_notes set stars = 1 where title = 'moved'; end $$").answer();
         ask("select string_agg(operation || ' ' || n, ', ' order by operation)

@@ -436,6 +436,50 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_search_path_of_the_callers_does_not_reach_what_runs_as_the_owner() {
+        let scene = Scene::with_notes();
+        scene.ada.created("notes", r#"{"title": "a"}"#);
+        scene.rules(
+            "notes",
+            r#"{"list_rule": "@has_group(\"pii_access\") || @has_role(\"admin\")"}"#,
+        );
+        // operators and functions that would shadow pg_catalog's, and tell as whom they ran
+        run("create schema evil; grant usage on schema evil to public;
+             create table evil.ran (as_whom text); grant insert on evil.ran to public;
+             create function evil.same(a uuid, b uuid) returns boolean language plpgsql as
+                 $$ begin insert into evil.ran values (current_user); return true; end $$;
+             create function evil.same(a text, b text) returns boolean language plpgsql as
+                 $$ begin insert into evil.ran values (current_user); return true; end $$;
+             create function evil.less(a text, b text) returns boolean language plpgsql as
+                 $$ begin insert into evil.ran values (current_user); return true; end $$;
+             create operator evil.= (function = evil.same, leftarg = uuid, rightarg = uuid);
+             create operator evil.= (function = evil.same, leftarg = text, rightarg = text);
+             create operator evil.< (function = evil.less, leftarg = text, rightarg = text);
+             create table evil.users (like snackbase.users); grant select on evil.users to public;
+             set local search_path = evil, snackbase, pg_catalog")
+        .answer();
+        scene
+            .ada
+            .ask(
+                "list",
+                "select concat_ws(' ', snackbase.current_user_role(), snackbase.current_user_groups(), snackbase.sees_pii())",
+            )
+            .says("admin {} f");
+        assert_eq!(scene.ada.total("notes", ""), 1);
+        scene.visitor.ask("view", "select 1").says("1");
+        scene.ada.ask("superadmin", "select 1").refused("42501");
+        scene
+            .root
+            .ask(
+                "superadmin",
+                r#"select snackbase.collection_define('{"name":"other","list_rule":"a = \"x\"","fields":[{"name":"a","type":"text","unique":true}]}')"#,
+            )
+            .answer();
+        run("set local search_path = pg_catalog").answer();
+        ask("select count(*) from evil.ran where as_whom = 'snackbase_owner'").says("0");
+    }
+
+    #[pg_test]
     fn abort_takes_the_status_of_a_refusal_only() {
         let refusal = ask("select snackbase.abort(418, 'short and stout')").refused("P0001");
         assert_eq!(refusal.message, "short and stout");
