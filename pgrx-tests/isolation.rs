@@ -620,11 +620,9 @@ mod tests {
                 "list",
                 "explain (costs off) select title from snackbase.col_notes order by created_at desc, id desc limit 20",
             )
-            .answer();
-        // PostgreSQL 17 prints the value of a sub-select evaluated once in other words than 15 and 16.
-        let once = ["$0", "(InitPlan 1).col1"].map(|value| format!("Index Cond: (account_id = {value})"));
+            .plan();
         assert!(
-            plan.contains("Index Scan") && once.iter().any(|condition| plan.contains(condition)),
+            plan.contains("Index Scan") && plan.contains("Index Cond: (account_id = $0)"),
             "{plan}"
         );
         assert!(!plan.contains("Sort"), "{plan}");

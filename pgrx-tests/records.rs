@@ -440,7 +440,7 @@ mod tests {
                 "view",
                 &format!("explain (costs off) select title from snackbase.col_notes where id = '{id}'"),
             )
-            .answer();
+            .plan();
         assert!(
             plan.contains("Index Scan using col_notes_pkey") && plan.contains("account_id = $0"),
             "{plan}"
