@@ -174,14 +174,14 @@ pub fn write_text(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Appends the shortest JSON number that reads back as `number`; `5` and not `5.0`. JSON has no infinity and no NaN:
-/// `null`.
+/// Appends the shortest JSON number that reads back as `number`, with an exponent where JavaScript writes one; `5` and not
+/// `5.0`. JSON has no infinity and no NaN: `null`.
 fn write_number(out: &mut String, number: f64) {
     use std::fmt::Write;
     // Writing into a String cannot fail.
     let _ = if !number.is_finite() {
         write!(out, "null")
-    } else if number.abs() < 1e15 {
+    } else if number == 0.0 || (1e-6..1e21).contains(&number.abs()) {
         write!(out, "{number}")
     } else {
         write!(out, "{number:e}")
