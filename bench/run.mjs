@@ -4,10 +4,11 @@ import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus, tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const env = process.env;
-const here = import.meta.dirname;
+const here = dirname(fileURLToPath(import.meta.url));
 const seconds = Number(env.BENCH_SECONDS ?? 4);
 const rounds = 3;
 const accounts = 20;
@@ -16,6 +17,7 @@ const connections = 16;
 const password = 'Correct-Horse-7-Battery';
 const database = 'bench';
 const scratch = mkdtempSync(join(tmpdir(), 'snackbase-bench-'));
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
 const number = (value) => Math.round(value).toLocaleString('en-US');
 const say = (text) => process.stderr.write(`${text}\n`);
 
@@ -225,5 +227,4 @@ ${['get', 'list'].map((question) => line([names[question], number(before[questio
 `;
 writeFileSync(join(here, 'RESULTS.md'), report);
 console.log(report);
-rmSync(scratch, { recursive: true });
 process.exit(0);

@@ -76,7 +76,8 @@ command -v cargo >/dev/null || die "Rust is missing: install a stable toolchain 
 need cc build-essential
 need pkg-config pkg-config
 # bindgen loads libclang and reads clang's own headers.
-find /usr/lib /usr/lib64 -name 'libclang*.so*' -print -quit 2>/dev/null | grep -q . || missing+=(libclang-dev)
+find /usr/lib /usr/lib64 \( -name 'libclang.so*' -o -name 'libclang-[0-9]*.so*' \) -print -quit 2>/dev/null | grep -q . \
+    || missing+=(libclang-dev)
 if [ "$(id -u)" -eq 0 ]; then
     # The pgrx test framework changes to the system user 'postgres' with sudo, as root too.
     need sudo sudo
