@@ -66,7 +66,7 @@ bench: ## requests per second next to bare Postgres; writes bench/RESULTS.md
 	@tools/setup.sh node wrk
 	@tools/bench.sh
 
-schema: setup ## rewrite the snapshots of what psql shows (tests/psql/*.out)
+schema: setup ## rewrite the snapshots of a fresh installation (pgrx-tests/schema.out, tests/psql/*.out)
 	@tools/with-cluster.sh tools/schema.sh
 
 clean: ## remove what was compiled; the data of `make run` stays

@@ -1,6 +1,6 @@
 //! Records: does a JSON body fit the schema of its collection, and what values does it write?
 //!
-//! [`validate`] decides about one body; [`mask`] hides personal data in one value. Whether rules, references and unique
+//! [`validate()`] decides about one body; [`mask()`] hides personal data in one value. Whether rules, references and unique
 //! constraints hold is decided by the database.
 
 mod mask;

@@ -42,7 +42,7 @@ pub struct DefinitionChange {
 }
 
 impl DefinitionChange {
-    /// The definition after the change. Whether the table can follow is up to [`diff`](super::diff).
+    /// The definition after the change. Whether the table can follow is up to [`diff`](super::diff()).
     ///
     /// # Errors
     /// Semantic `name_change_not_allowed`, also for a change of case; `unknown_field` in a field list.

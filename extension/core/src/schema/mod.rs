@@ -1,7 +1,7 @@
 //! Collection definitions: parsing, validation, and the difference between two of them.
 //!
 //! A definition is what `POST /collections` sends: a name, fields, rules. [`parse_definition`] turns the JSON into a
-//! [`Definition`] or reports every problem at once; [`diff`] says what must be done to the table when the fields change;
+//! [`Definition`] or reports every problem at once; [`diff()`] says what must be done to the table when the fields change;
 //! [`Value`] is a JSON value that has been checked against a field type.
 //!
 //! What needs the database is not decided here: whether the name is taken, whether a reference target exists, whether
