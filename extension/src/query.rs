@@ -185,7 +185,6 @@ pub fn bind(params: &[Param]) -> Vec<DatumWithOid<'_>> {
         .map(|param| match param {
             Param::Text(text) => text.as_str().into(),
             Param::Number(number) => (*number).into(),
-            Param::Boolean(value) => (*value).into(),
             Param::Uuid(text) => uuid_value(text).into(),
             Param::Datetime(text) | Param::Date(text) => text.as_str().into(),
             // The text of the filter casts each array to its own type.

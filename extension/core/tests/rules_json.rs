@@ -3,7 +3,7 @@
 mod rules_fixture;
 
 use rules_fixture::fixture;
-use snackbase_core::rules::{Param, compile_filter};
+use snackbase_core::rules::compile_filter;
 
 fn findings(source: &str) -> Vec<String> {
     match compile_filter(source, &fixture(), 1) {
@@ -85,10 +85,7 @@ fn an_empty_list_has_no_rows() {
     let filter = compile_filter(r#"{"status": []}"#, &fixture(), 1)
         .expect("compiles")
         .expect("a condition");
-    assert_eq!(
-        (filter.sql.as_str(), filter.params.as_slice()),
-        ("$1::boolean", &[Param::Boolean(false)][..])
-    );
+    assert_eq!((filter.sql.as_str(), filter.params.len()), ("false", 0));
     assert_eq!(findings(r#"{"nosuch": []}"#), ["unknown_field @1"]);
     assert_eq!(findings(r#"{"active": []}"#), ["operator_not_allowed @1"]);
 }

@@ -74,7 +74,6 @@ fn with_values(filter: &Filter) -> String {
                 .join(", ")
         };
         let value = match param {
-            Param::Boolean(value) => value.to_string(),
             Param::Number(value) => format!("{}::float8", number(value)),
             Param::Text(text) | Param::Uuid(text) | Param::Datetime(text) | Param::Date(text) => {
                 format!("{}::{}", quoted(text), param.sql_type())

@@ -32,8 +32,6 @@ pub enum Param {
     Text(String),
     /// `float8`, finite
     Number(f64),
-    /// `boolean`
-    Boolean(bool),
     /// `uuid`, lower case with hyphens
     Uuid(String),
     /// `timestamptz`, RFC 3339 in UTC, at most microseconds
@@ -114,7 +112,9 @@ impl Emitter {
             }
             Node::Text(text) => self.value(Param::Text(text.clone())),
             Node::Number(number) => self.value(Param::Number(number.value)),
-            Node::Boolean(value) => self.value(Param::Boolean(*value)),
+            // A keyword, never a parameter: there are two of them, and the planner knows what `active = true` selects only when
+            // it sees the value.
+            Node::Boolean(value) => self.push(if *value { "true" } else { "false" }),
             Node::Uuid(text) => self.value(Param::Uuid(text.clone())),
             Node::Datetime(text) => self.value(Param::Datetime(text.clone())),
             Node::Date(text) => self.value(Param::Date(text.clone())),
@@ -392,7 +392,6 @@ impl Emitter {
                 names::quote_literal(text)
             }
             Param::Number(number) => number_literal(*number),
-            Param::Boolean(value) => return self.push(if *value { "true" } else { "false" }),
             // Arrays are made for bound values only.
             Param::Texts(_) | Param::Numbers(_) | Param::Uuids(_) | Param::Datetimes(_) | Param::Dates(_) => {
                 "NULL".to_owned()
@@ -410,7 +409,6 @@ impl Param {
         match self {
             Param::Text(_) => Kind::Text.sql(),
             Param::Number(_) => Kind::Number.sql(),
-            Param::Boolean(_) => Kind::Boolean.sql(),
             Param::Uuid(_) => Kind::Uuid.sql(),
             Param::Datetime(_) => Kind::Datetime.sql(),
             Param::Date(_) => Kind::Date.sql(),

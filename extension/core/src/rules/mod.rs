@@ -173,7 +173,7 @@ fn split(node: Node<'_>, schema: &Schema, predicate: &mut Predicate) {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
     /// A condition over the table's columns, complete in itself next to `AND`, `OR` and `NOT`. It does not depend on the
-    /// values of the filter, only on its shape, so its plan can be kept.
+    /// values of the filter (but for `true` and `false`), only on its shape, so its plan can be kept.
     pub sql: String,
     /// The values, in the order of their numbers.
     pub params: Vec<Param>,
