@@ -81,7 +81,8 @@ function fill(from, to) {
            timestamptz '2026-01-01' + n * interval '1 minute', now(), 'bench', 'bench'
       from (select id, row_number() over (order by account_code) as number from snackbase.accounts where slug like 'bench-%') as a,
            generate_series(1, ${rows}) as n
-     where a.number between ${from} and ${to};
+     where a.number between ${from} and ${to}
+     order by a.number, n;
     alter table snackbase.col_items enable trigger all;
     alter event trigger snackbase_guard_ddl enable always;
     commit;`);
@@ -89,11 +90,11 @@ function fill(from, to) {
 }
 
 /** wrk against the gateway: requests per second, p50 and p99 in milliseconds, answers that were no success. */
-function wrk(question) {
+function wrk(question, callers) {
   const output = execFileSync('wrk', ['-t2', `-c${connections}`, `-d${seconds}s`, '--latency', '-s',
     join(here, 'requests', `${question}.lua`), gateway.url], {
     encoding: 'utf8',
-    env: { ...env, BENCH_CALLERS: join(scratch, 'callers'), BENCH_REQUESTS: join(here, 'requests') },
+    env: { ...env, BENCH_CALLERS: join(scratch, callers), BENCH_REQUESTS: join(here, 'requests') },
   });
   const milliseconds = (share) => {
     const [, value, unit] = new RegExp(`${share}%\\s+([0-9.]+)(us|ms|s)`).exec(output);
@@ -107,15 +108,14 @@ function wrk(question) {
   };
 }
 
-/** pgbench on the same statement, under the same policies: the operation role with the account set, over TCP, prepared. */
-function pgbench(question) {
-  const role = { get: 'view', list: 'list', create: 'create', patch: 'update' }[question];
-  const log = join(scratch, `pgbench-${question}`);
+/** pgbench with one of our statements, over TCP, prepared: transactions per second, p50 and p99 in milliseconds. */
+function pgbench(file, role, secret, variables = []) {
+  const log = join(scratch, 'pgbench');
   execFileSync('pgbench', ['-n', '-M', 'prepared', `-c${connections}`, '-j2', `-T${seconds}`, '-l', `--log-prefix=${log}`,
-    '-f', join(here, 'requests', `${question}.sql`), '-h', '127.0.0.1', '-U', `bench_${role}`, database],
-  { encoding: 'utf8', env: { ...env, PGPASSWORD: 'bench' }, stdio: ['ignore', 'pipe', 'pipe'] });
+    ...variables, '-f', join(here, 'requests', file), '-h', '127.0.0.1', '-U', role, database],
+  { encoding: 'utf8', env: { ...env, PGPASSWORD: secret }, stdio: ['ignore', 'pipe', 'pipe'] });
   // One line per transaction: client, number, microseconds, …
-  const times = readdirSync(scratch).filter((name) => name.startsWith(`pgbench-${question}.`))
+  const times = readdirSync(scratch).filter((name) => name.startsWith('pgbench.'))
     .flatMap((name) => {
       const lines = readFileSync(join(scratch, name), 'utf8').trim().split('\n');
       rmSync(join(scratch, name));
@@ -125,6 +125,15 @@ function pgbench(question) {
   const at = (share) => times[Math.floor(times.length * share)] / 1000;
   return { rate: times.length / seconds, p50: at(0.5), p99: at(0.99) };
 }
+
+const roles = { get: 'view', list: 'list', create: 'create', patch: 'update' };
+
+/** The equivalent statement in plain SQL, under the same policies: the operation role with the account set. */
+const bare = (question) => pgbench(`${question}.sql`, `bench_${roles[question]}`, 'bench');
+
+/** The statement that the gateway sends, as the gateway's role. */
+const same = (question) => pgbench(`${question}.enter.sql`, 'snackbase_gateway', env.SNACKBASE_TEST_GATEWAY_PASSWORD,
+  ['-D', `caller=${caller}`]);
 
 /** The round in the middle: another program on the machine disturbs single rounds. */
 const middle = (measured) => measured.sort((a, b) => a.rate - b.rate)[Math.floor(measured.length / 2)];
@@ -144,16 +153,21 @@ await call('POST', '/collections', {
   list_rule: '', view_rule: '', create_rule: '', update_rule: '',
 }, root);
 const tokens = [];
+let caller;
 for (let index = 1; index <= accounts; index += 1) {
   const email = `user${index}@example.com`;
   const made = await call('POST', '/auth/register', { email, password, account_name: `Bench ${index}` });
   await call('POST', `/users/${made.user.id}/verify`, {}, root);
-  tokens.push((await login(made.account.slug, email)).token);
+  const session = await login(made.account.slug, email);
+  tokens.push(session.token);
+  caller ??= JSON.stringify({ kind: 'user', user_id: session.user.id, account_id: session.account.id, ip_address: '127.0.0.1' });
 }
 say(`Loading ${number(accounts * rows)} rows`);
 fill(1, accounts);
 const ids = (index) => psql(`select string_agg(md5('${index}-' || n)::uuid::text, ' ') from generate_series(1, ${rows}, 50) as n`);
-writeFileSync(join(scratch, 'callers'), tokens.map((token, index) => `${token} ${ids(index + 1)}\n`).join(''));
+const callers = tokens.map((token, index) => `${token} ${ids(index + 1)}\n`);
+writeFileSync(join(scratch, 'all'), callers.join(''));
+writeFileSync(join(scratch, 'first'), callers[0]);
 // The roles of pgbench: an operation role, bound to the first account as a BI login is bound to its own.
 for (const role of ['view', 'list', 'create', 'update']) {
   psql(`create role bench_${role} login password 'bench' in role snackbase_${role};
@@ -170,14 +184,15 @@ writeFileSync(`/proc/${gateway.pid}/clear_refs`, '5');
 const table = [];
 for (const question of ['get', 'list', 'create', 'patch']) {
   say(`Measuring: ${names[question]}`);
-  const measured = { bare: [], ours: [] };
+  const measured = { bare: [], same: [], ours: [] };
   for (let round = 0; round < rounds; round += 1) {
-    measured.bare.push(pgbench(question));
-    measured.ours.push(wrk(question));
+    measured.bare.push(bare(question));
+    measured.same.push(same(question));
+    measured.ours.push(wrk(question, 'first'));
   }
   const failed = measured.ours.reduce((sum, { failed }) => sum + failed, 0);
   if (failed > 0) throw new Error(`${failed} requests of "${question}" failed`);
-  table.push({ name: names[question], ...middle(measured.ours), bare: middle(measured.bare) });
+  table.push({ name: names[question], ...middle(measured.ours), same: middle(measured.same), bare: middle(measured.bare) });
 }
 const resident = memory('VmRSS');
 const peak = memory('VmHWM');
@@ -188,7 +203,7 @@ psql('vacuum (analyze) snackbase.col_items');
 const both = () => {
   const measured = { get: [], list: [] };
   for (let round = 0; round < rounds; round += 1) {
-    for (const question of ['get', 'list']) measured[question].push(wrk(question));
+    for (const question of ['get', 'list']) measured[question].push(wrk(question, 'all'));
   }
   return { get: middle(measured.get), list: middle(measured.list) };
 };
@@ -202,6 +217,7 @@ const after = both();
 
 const git = (...words) => execFileSync('git', words, { encoding: 'utf8', cwd: here }).trim();
 const commit = git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '--untracked-files=no') ? ' with changes' : '');
+const share = (ratio) => `${Math.round(ratio * 100)} %`;
 const line = (cells) => `| ${cells.join(' | ')} |`;
 const report = `# Results
 
@@ -211,10 +227,10 @@ Written by \`make bench\`; [README.md](README.md) says how it is measured.
 
 ${accounts} accounts × ${number(rows)} rows, ${connections} connections; the middle one of ${rounds} rounds of ${seconds} s, gateway and pgbench in turn.
 
-${line(['', 'gateway req/s', 'p50 ms', 'p99 ms', 'pgbench tx/s', 'p50 ms', 'p99 ms', 'gateway / pgbench'])}
+${line(['', 'gateway req/s', 'p50 ms', 'p99 ms', 'same statement tx/s', 'plain SQL tx/s', 'gateway / same', 'gateway / plain'])}
 ${line(['---', '--:', '--:', '--:', '--:', '--:', '--:', '--:'])}
-${table.map((row) => line([row.name, number(row.rate), row.p50.toFixed(2), row.p99.toFixed(2), number(row.bare.rate),
-    row.bare.p50.toFixed(2), row.bare.p99.toFixed(2), `${Math.round((row.rate / row.bare.rate) * 100)} %`])).join('\n')}
+${table.map((row) => line([row.name, number(row.rate), row.p50.toFixed(2), row.p99.toFixed(2), number(row.same.rate),
+    number(row.bare.rate), share(row.rate / row.same.rate), share(row.rate / row.bare.rate)])).join('\n')}
 
 Gateway memory under this load: ${resident.toFixed(0)} MB resident, ${peak.toFixed(0)} MB at its peak.
 
