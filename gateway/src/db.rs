@@ -338,8 +338,9 @@ impl Connection {
 /// A connection while a statement runs on it.
 ///
 /// When the client hangs up, the handler is dropped half-way. The connection must not go back to the pool with a
-/// statement still running, or the next request would wait for it: the statement is cancelled, and the connection goes
-/// back when it is free.
+/// statement still running, or the next request would wait for it: the statement is cancelled. Nor may it go back at all:
+/// the server may deliver the cancellation late, when the next request's statement runs. So it keeps its place in the
+/// pool until the statement has ended, and is closed.
 struct Flight(Option<managed::Object<Manager>>);
 
 impl Flight {
@@ -367,9 +368,10 @@ impl Drop for Flight {
             return;
         };
         runtime.spawn(async move {
-            // Both may fail: then the connection is broken, and the pool drops it.
+            // Both may fail: then the connection is broken, and closing it is right as well.
             let _ = connection.client.cancel_token().cancel_query(NoTls).await;
             let _ = connection.client.simple_query("").await;
+            drop(managed::Object::take(connection));
         });
     }
 }

@@ -332,3 +332,42 @@ async fn a_statement_larger_than_memory_is_recorded() {
     );
     assert_eq!(world.audit_findings().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn a_client_that_hangs_up_cancels_its_own_statement_only() {
+    let world = World::with(&[("SNACKBASE_DB_POOL_SIZE", "1")]).await;
+    world
+        .define(json!({"name": "notes", "fields": [{"name": "title", "type": "text"}], "list_rule": ""}))
+        .await;
+    let backend = "select coalesce(min(pid), 0) from pg_stat_activity
+                    where usename = 'snackbase_gateway' and datname = current_database()";
+    let watcher = world.database.superuser().await;
+    let before = watcher.value(backend).await;
+    let locker = world.database.superuser().await;
+    locker
+        .batch_execute("begin; lock table snackbase.col_notes")
+        .await
+        .expect("a lock");
+    let request = tokio::spawn({
+        let alice = world.alice.clone();
+        async move { alice.get("/records/notes").await }
+    });
+    let waiting = "select count(*) from pg_stat_activity
+                    where usename = 'snackbase_gateway' and datname = current_database() and wait_event_type = 'Lock'";
+    while watcher.value(waiting).await != "1" {
+        tokio::task::yield_now().await;
+    }
+    request.abort();
+    // The cancellation may reach the server late, so nobody else may get this connection: the next request has another.
+    let closed = async {
+        while watcher.value(backend).await == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), closed)
+        .await
+        .expect("the connection is closed");
+    locker.batch_execute("rollback").await.expect("no lock");
+    world.alice.get("/records/notes").await.expect(200);
+    assert_ne!(watcher.value(backend).await, before);
+}
