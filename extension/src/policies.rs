@@ -15,7 +15,7 @@
 
 use snackbase_core::names::quote;
 use snackbase_core::rules::{self, NoMacros, Rule};
-use snackbase_core::schema::{FieldType, RULE_KEYS};
+use snackbase_core::schema::{FieldType, RULE_KEYS, SYSTEM_FIELDS};
 
 use crate::collections::{Access, Collection, kind, rule_schema};
 use crate::context::Operation;
@@ -25,15 +25,6 @@ use crate::spi;
 /// The roles that the account policy binds.
 const BOUND: &str = "snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, \
                      snackbase_member, snackbase_hook, snackbase_reader";
-
-const SYSTEM: [&str; 6] = [
-    "id",
-    "account_id",
-    "created_at",
-    "updated_at",
-    "created_by",
-    "updated_by",
-];
 
 /// The compiled rules of a collection: SQL ready to become policies.
 pub struct Predicates {
@@ -244,7 +235,7 @@ fn replace_grants(collection: &Collection) -> Result<(), Error> {
         format!("{privilege} ({})", list.join(", "))
     };
     let readable = |operation| {
-        let mut names = SYSTEM.to_vec();
+        let mut names = SYSTEM_FIELDS.to_vec();
         names.extend(granted_fields(collection, operation));
         columns("select", names)
     };
