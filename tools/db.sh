@@ -20,7 +20,8 @@ trap 'rm -rf "$home" "$TARGET_DIR/debug/snackbase-pg$PG"' EXIT
 trap 'exit 130' INT TERM
 bin="$(server_link "$home/server")"
 mkdir "$home/pgrx" "$home/pgdata"
-printf '[configs]\npg%s = "%s/pg_config"\n' "$PG" "$bin" >"$home/pgrx/config.toml"
+# A port of its own: another checkout may be running its tests. (The framework adds the major version.)
+printf 'base_testing_port = %s\n[configs]\npg%s = "%s/pg_config"\n' "$(($(free_port) - PG))" "$PG" "$bin" >"$home/pgrx/config.toml"
 
 arguments=("pg$PG" --no-default-features --pgdata "$home/pgdata")
 if [ "$(id -u)" -eq 0 ]; then
