@@ -1,166 +1,21 @@
-//! Records: list, view, create, update, delete. Everything runs as the caller's operation role; what is decided here is
-//! only how a request becomes SQL and how a refusal reads.
+//! Writing records: create, update, delete, one at a time.
 
 use pgrx::PgTryBuilder;
 use pgrx::datum::DatumWithOid;
-use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 use snackbase_core::names::{constraint, quote};
 use snackbase_core::records::{self, Mode, Rejection, Write};
 use snackbase_core::schema::{FieldList, FieldType, Problem, Value};
 
+use super::{admit, one_row};
 use crate::collections::{self, Access, Collection};
-use crate::context::{Context, Operation};
+use crate::context::Operation;
 use crate::error::Error;
-use crate::json::JsonText;
 use crate::query::{self, uuid_value};
 use crate::{json, spi};
 
-/// Rows that may be skipped: beyond it, every page costs more than the one before.
-const MAX_SKIP: i64 = 100_000;
-
-/// One page of records; `docs/sql-api.md` §2.
-#[pg_extern(volatile, parallel_unsafe)]
-fn records_list(
-    collection: &str,
-    filter: Option<&str>,
-    sort: Option<&str>,
-    skip: Option<i64>,
-    max_items: Option<i64>,
-    fields: Option<&str>,
-) -> Result<JsonText, ErrorReport> {
-    let (skip, limit) = (skip.unwrap_or(0), max_items.unwrap_or(30));
-    Ok(JsonText(list(collection, filter, sort, skip, limit, fields)?))
-}
-
-/// One record; `docs/sql-api.md` §2.
-#[pg_extern(volatile, parallel_unsafe)]
-fn records_view(collection: &str, id: &str, fields: Option<&str>) -> Result<JsonText, ErrorReport> {
-    Ok(JsonText(view(collection, id, fields)?))
-}
-
-/// Creates a record; `docs/sql-api.md` §2.
-#[pg_extern(volatile, parallel_unsafe)]
-fn records_create(collection: &str, body: JsonText) -> Result<JsonText, ErrorReport> {
-    Ok(JsonText(create(collection, &body.0)?))
-}
-
-/// Changes a record: PUT when `replace`, else PATCH; `docs/sql-api.md` §2.
-#[pg_extern(volatile, parallel_unsafe)]
-fn records_update(
-    collection: &str,
-    id: &str,
-    body: JsonText,
-    replace: bool,
-) -> Result<JsonText, ErrorReport> {
-    let mode = if replace { Mode::Replace } else { Mode::Patch };
-    Ok(JsonText(update(collection, id, &body.0, mode)?))
-}
-
-/// Deletes a record; `docs/sql-api.md` §2.
-#[pg_extern(volatile, parallel_unsafe)]
-fn records_delete(collection: &str, id: &str) -> Result<bool, ErrorReport> {
-    delete(collection, id)?;
-    Ok(true)
-}
-
-/// The operation's rule as far as it speaks of the caller and not of rows (contract `rules.md` §1), and what the caller
-/// can read.
-fn admit(collection: &Collection, operation: Operation) -> Result<Access<'_>, Error> {
-    let context = Context::current();
-    if context.is_superadmin() {
-        return Ok(Access::Everything);
-    }
-    match collection.rule(operation) {
-        None => Err(Error::Locked(operation)),
-        Some(rule) if !rule.is_empty() && context.is_anonymous() => Err(Error::AuthenticationRequired),
-        Some(_) => Ok(Access::Listed(collection.field_list(operation))),
-    }
-}
-
-/// The first row as an object.
-fn one_row(rows: spi::Rows<'_>, members: &[json::Member]) -> Result<Option<String>, Error> {
-    let mut out = String::new();
-    match rows.into_iter().next() {
-        Some(row) => json::write_row(&mut out, &row, 1, members).map(|()| Some(out)),
-        None => Ok(None),
-    }
-}
-
-fn list(
-    name: &str,
-    filter: Option<&str>,
-    sort: Option<&str>,
-    skip: i64,
-    limit: i64,
-    fields: Option<&str>,
-) -> Result<String, Error> {
-    let collection = collections::open(name)?;
-    let access = admit(&collection, Operation::List)?;
-    if !(0..=MAX_SKIP).contains(&skip) || !(1..=100).contains(&limit) {
-        return Err(Error::Malformed(format!(
-            "skip is 0 to {MAX_SKIP}, limit is 1 to 100"
-        )));
-    }
-    let shown_columns = query::projection(&collection, Operation::List, access, fields)?;
-    let condition = query::condition(&collection, access, filter, 3)?;
-    let order = query::order_by(&collection, access, sort)?;
-    let relation = &collection.relation;
-    let page = format!(
-        "select {} from {relation} {} {order} limit $1 offset $2",
-        shown_columns.select, condition.sql
-    );
-    let mut arguments: Vec<DatumWithOid> = vec![limit.into(), skip.into()];
-    arguments.extend(query::bind(&condition.params));
-
-    let mut out = String::from("{\"items\":[");
-    let shown = spi::select(&page, &arguments, |rows| {
-        let mut count = 0i64;
-        for row in rows {
-            if count > 0 {
-                out.push(',');
-            }
-            json::write_row(&mut out, &row, 1, &shown_columns.members)?;
-            if shown_columns.trimmed {
-                // The key is always there; see contract records.md §2.
-                out.truncate(out.len() - 1);
-                out.push_str(",\"account_name\":null}");
-            }
-            count += 1;
-        }
-        Ok(count)
-    })?;
-    let total = if shown < limit && (shown > 0 || skip == 0) {
-        // The page ends before its limit, so it shows the end: nothing is left to count.
-        skip + shown
-    } else {
-        // Same snapshot as the page: this function has written nothing.
-        let condition = query::condition(&collection, access, filter, 1)?;
-        let count = format!("select count(*) from {relation} {}", condition.sql);
-        spi::select(&count, &query::bind(&condition.params), |rows| {
-            Ok(rows.first().get_one::<i64>()?.unwrap_or(0))
-        })?
-    };
-    out.push_str(&format!(
-        "],\"total\":{total},\"skip\":{skip},\"limit\":{limit}}}"
-    ));
-    Ok(out)
-}
-
-fn view(name: &str, id: &str, fields: Option<&str>) -> Result<String, Error> {
-    let collection = collections::open(name)?;
-    let access = admit(&collection, Operation::View)?;
-    let columns = query::projection(&collection, Operation::View, access, fields)?;
-    let id = uuid_value(id).ok_or(Error::RecordNotFound)?;
-    let statement = format!(
-        "select {} from {} where id = $1",
-        columns.select, collection.relation
-    );
-    spi::select(&statement, &[id.into()], |rows| one_row(rows, &columns.members))?
-        .ok_or(Error::RecordNotFound)
-}
-
-fn create(name: &str, body: &str) -> Result<String, Error> {
+pub fn create(name: &str, body: &str) -> Result<String, Error> {
     let collection = collections::open(name)?;
     let access = admit(&collection, Operation::Create)?;
     let write = validated(&collection, access, body, Mode::Create)?;
@@ -183,7 +38,7 @@ fn create(name: &str, body: &str) -> Result<String, Error> {
         .ok_or_else(|| Error::Internal("INSERT returned no row".into()))
 }
 
-fn update(name: &str, id: &str, body: &str, mode: Mode) -> Result<String, Error> {
+pub fn update(name: &str, id: &str, body: &str, mode: Mode) -> Result<String, Error> {
     let collection = collections::open(name)?;
     let found = uuid_value(id);
     let exists = |collection: &Collection| -> Result<bool, Error> {
@@ -226,7 +81,7 @@ fn update(name: &str, id: &str, body: &str, mode: Mode) -> Result<String, Error>
     run_write(&collection, &statement, &arguments, &columns.members)?.ok_or(Error::RecordNotFound)
 }
 
-fn delete(name: &str, id: &str) -> Result<(), Error> {
+pub fn delete(name: &str, id: &str) -> Result<(), Error> {
     let collection = collections::open(name)?;
     let id = uuid_value(id).ok_or(Error::RecordNotFound)?;
     if let Err(error) = admit(&collection, Operation::Delete) {
