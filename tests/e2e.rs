@@ -7,7 +7,7 @@
 //! | `race/` | Do many connections at once keep every promise? |
 //! | `dump/` | Does a dump restore to the same thing? |
 //! | `wire/` | How many round trips does a request cost? |
-//! | `sdk/` | Does the published JavaScript client work, unchanged? |
+//! | `sdk/` | Does the published JavaScript client work, unchanged? Does ours (`clients/js`) on top of it? |
 
 mod dump;
 mod http;

@@ -22,7 +22,7 @@ for kind in "${kinds[@]}"; do
         unit) command=(cargo test) ;;
         db) command=(tools/db.sh) ;;
         e2e)
-            tools/npm.sh tests/sdk demo
+            tools/npm.sh tests/sdk demo clients/js
             command=(tools/with-cluster.sh cargo test --package snackbase-e2e)
             ;;
         *) die "unknown kind of test: $kind" ;;

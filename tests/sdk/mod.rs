@@ -1,4 +1,4 @@
-//! The published JavaScript client against the gateway, and the demonstration that is built on it.
+//! The published JavaScript client against the gateway, our own on top of it, and the demonstration.
 
 use std::path::{Path, PathBuf};
 
@@ -31,38 +31,59 @@ async fn node(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     printed
 }
 
-/// Run one file of SDK tests against a world of its own.
-async fn sdk(file: &str) {
-    let world = World::new().await;
-    let path = format!("tests/sdk/{file}");
-    let people = world.people.to_string();
-    let printed = node(
-        &["--test", "--test-reporter=tap", &path],
-        &[
-            ("SNACKBASE_URL", &world.gateway.base),
-            ("SNACKBASE_PEOPLE", &people),
-        ],
-    )
-    .await;
+/// Run files of Node's own tests, and see that there were some.
+async fn node_tests(files: &[&str], variables: &[(&str, &str)]) {
+    let arguments: Vec<&str> = ["--test", "--test-reporter=tap"]
+        .iter()
+        .chain(files)
+        .copied()
+        .collect();
+    let printed = node(&arguments, variables).await;
     assert!(
         printed.contains("# fail 0") && !printed.contains("# pass 0"),
         "{printed}"
     );
 }
 
+/// Run one file of tests against a world of its own.
+async fn against_a_world(file: &str) {
+    let world = World::new().await;
+    let people = world.people.to_string();
+    let variables = [
+        ("SNACKBASE_URL", world.gateway.base.as_str()),
+        ("SNACKBASE_PEOPLE", &people),
+    ];
+    node_tests(&[file], &variables).await;
+}
+
 #[tokio::test]
 async fn identity() {
-    sdk("identity.test.mjs").await;
+    against_a_world("tests/sdk/identity.test.mjs").await;
 }
 
 #[tokio::test]
 async fn records() {
-    sdk("records.test.mjs").await;
+    against_a_world("tests/sdk/records.test.mjs").await;
 }
 
 #[tokio::test]
 async fn administration() {
-    sdk("administration.test.mjs").await;
+    against_a_world("tests/sdk/administration.test.mjs").await;
+}
+
+#[tokio::test]
+async fn our_client_maps_what_it_is_given_and_declares_what_it_takes() {
+    let files = [
+        "clients/js/test/mapping.test.mjs",
+        "clients/js/test/client.test.mjs",
+        "clients/js/test/types.test.mjs",
+    ];
+    node_tests(&files, &[]).await;
+}
+
+#[tokio::test]
+async fn the_snippet_of_the_landing_page() {
+    against_a_world("clients/js/test/landing-page.test.mjs").await;
 }
 
 #[tokio::test]
