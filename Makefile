@@ -3,14 +3,15 @@
 #   PG=15|16|17|18        major version of Postgres (default: 15, else the next newer one that is installed)
 #   PG_CONFIG=/path       a particular installation
 #   SNACKBASE_PORT        port of `make run` (8000)       SNACKBASE_DATA_DIR   its directory (.snackbase)
+#   SECONDS=600           how long `make differential` runs
 #   PROFILE=dev|release   how `make run` and `make cluster` compile
 
 export PG PG_CONFIG PROFILE
 
-.PHONY: help setup run test build install check unit db e2e bench demo schema cluster psql stop clean doctor
+.PHONY: help setup run test build install check unit db e2e differential bench demo schema cluster psql stop clean doctor
 
 help: ## this list
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: ## install what is missing to build (system packages, cargo-pgrx)
 	@tools/setup.sh
@@ -49,6 +50,9 @@ db: setup ## tests inside the database
 e2e: ## tests over sockets: gateway, SDK, psql, races, dump and restore
 	@tools/setup.sh node
 	@tools/test.sh e2e
+
+differential: setup ## random rules and requests against a reference, for SECONDS; make test runs a fixed number
+	@tools/differential.sh $(SECONDS)
 
 check: ## what a change must pass: format, lints, documentation, tests
 	@tools/setup.sh node shellcheck

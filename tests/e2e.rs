@@ -5,10 +5,12 @@
 //! | `http/` | Does HTTP say what the contract says, and nothing more? |
 //! | `psql/` | Would a person agree with what psql shows? Do the SQL blocks of `docs/` run? |
 //! | `race/` | Do many connections at once keep every promise? |
+//! | `differential/` | Do all doors agree with a small reference about random rules, rows and requests? |
 //! | `dump/` | Does a dump restore to the same thing? |
 //! | `wire/` | How many round trips does a request cost? |
 //! | `sdk/` | Does the published JavaScript client work, unchanged? Does ours (`clients/js`) on top of it? |
 
+mod differential;
 mod dump;
 mod http;
 mod psql;

@@ -1,0 +1,327 @@
+//! Smaller cases: each candidate leaves one thing out. Whoever calls keeps those that still disagree.
+
+use super::language::{Expr, Value};
+use super::model::{Collection, Rule, World};
+use super::request::{Action, Request};
+
+/// A world and one request.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub world: World,
+    pub request: Request,
+}
+
+/// Every case that is this one with something left out; what leaves out most comes first.
+pub fn candidates(case: &Case) -> Vec<Case> {
+    let mut found = Vec::new();
+    let mut with = |change: &dyn Fn(&mut Case) -> bool| {
+        let mut smaller = case.clone();
+        if change(&mut smaller) {
+            found.push(smaller);
+        }
+    };
+    let collections = case.world.collections.len();
+    for number in 0..collections {
+        with(&|case| remove_rows(&mut case.world, number, |_| true));
+        for part in 0..2 {
+            with(&|case| {
+                let half = case.world.collections[number].rows.len().div_ceil(2);
+                remove_rows(&mut case.world, number, |index| (index < half) == (part == 0))
+            });
+        }
+        with(&|case| {
+            let rules = &mut case.world.collections[number].rules;
+            let reduced = std::array::from_fn(|_| Rule::Public);
+            std::mem::replace(rules, reduced) != *rules
+        });
+        with(&|case| {
+            let lists = &mut case.world.collections[number].lists;
+            std::mem::take(lists) != *lists
+        });
+    }
+    with(&|case| {
+        let people = &mut case.world.people;
+        let before = people.clone();
+        for person in people.iter_mut() {
+            person.groups.clear();
+            "user".clone_into(&mut person.role);
+        }
+        before != *people
+    });
+    for request in smaller_requests(&case.request) {
+        with(&|case| {
+            case.request = request.clone();
+            true
+        });
+    }
+    for number in 0..collections {
+        let collection = &case.world.collections[number];
+        for rule in 0..collection.rules.len() {
+            for smaller in smaller_rules(&collection.rules[rule]) {
+                with(&|case| {
+                    case.world.collections[number].rules[rule] = smaller.clone();
+                    true
+                });
+            }
+        }
+        for list in 0..collection.lists.len() {
+            with(&|case| case.world.collections[number].lists[list].take().is_some());
+        }
+        for row in 0..collection.rows.len() {
+            with(&|case| remove_rows(&mut case.world, number, |index| index == row));
+        }
+        for field in 0..collection.fields.len() {
+            with(&|case| remove_field(case, number, field));
+            with(&|case| case.world.collections[number].fields[field].mask.take().is_some());
+            with(&|case| {
+                case.world.collections[number].fields[field]
+                    .default
+                    .take()
+                    .is_some()
+            });
+        }
+    }
+    found
+}
+
+/// Rows by their index; references to them become NULL.
+fn remove_rows(world: &mut World, number: usize, gone: impl Fn(usize) -> bool) -> bool {
+    let collection = &mut world.collections[number];
+    let name = collection.name.clone();
+    let mut ids = Vec::new();
+    let mut index = 0;
+    collection.rows.retain(|row| {
+        let keep = !gone(index);
+        index += 1;
+        if !keep {
+            ids.push(row["id"].clone());
+        }
+        keep
+    });
+    for collection in &mut world.collections {
+        for field in &collection.fields {
+            if field.refers.as_ref().is_some_and(|(target, _)| *target == name) {
+                for row in &mut collection.rows {
+                    if row.get(&field.name).is_some_and(|value| ids.contains(value)) {
+                        row.insert(field.name.clone(), Value::Null);
+                    }
+                }
+            }
+        }
+    }
+    !ids.is_empty()
+}
+
+/// A field that no rule, computed field or filter names.
+fn remove_field(case: &mut Case, number: usize, index: usize) -> bool {
+    let collection: &mut Collection = &mut case.world.collections[number];
+    let name = collection.fields[index].name.clone();
+    let used = collection
+        .rules
+        .iter()
+        .any(|rule| matches!(rule, Rule::When(condition) if condition.mentions(&name)))
+        || collection
+            .fields
+            .iter()
+            .any(|field| field.computed.as_ref().is_some_and(|made| made.mentions(&name)));
+    if used || collection.fields.len() == 1 {
+        return false;
+    }
+    collection.fields.remove(index);
+    for row in &mut collection.rows {
+        row.remove(&name);
+    }
+    for list in collection.lists.iter_mut().flatten() {
+        list.retain(|listed| *listed != name);
+    }
+    if case.request.collection != number {
+        return true;
+    }
+    match &mut case.request.action {
+        Action::List(query) => {
+            query.sort.retain(|(key, _)| *key != name);
+            !query.filter.as_ref().is_some_and(|filter| filter.mentions(&name))
+        }
+        Action::Select { columns, .. } => {
+            columns.retain(|column| *column != name);
+            true
+        }
+        Action::Create { body } | Action::Insert { body, .. } | Action::Update { body, .. } => {
+            body.retain(|(key, _)| *key != name);
+            true
+        }
+        Action::Change { body, .. } => {
+            body.retain(|(key, _)| *key != name);
+            !body.is_empty()
+        }
+        _ => true,
+    }
+}
+
+fn smaller_rules(rule: &Rule) -> Vec<Rule> {
+    match rule {
+        Rule::When(condition) => {
+            let smaller = smaller_conditions(condition).into_iter().map(Rule::When);
+            [Rule::Public].into_iter().chain(smaller).collect()
+        }
+        Rule::Locked => vec![Rule::Public],
+        Rule::Public => Vec::new(),
+    }
+}
+
+/// Conditions with a part left out.
+fn smaller_conditions(expr: &Expr) -> Vec<Expr> {
+    let chained = |operands: &[Expr], build: fn(Vec<Expr>) -> Expr| {
+        let mut found: Vec<Expr> = operands.to_vec();
+        for (index, operand) in operands.iter().enumerate() {
+            let rest = |index: usize| {
+                let mut rest = operands.to_vec();
+                rest.remove(index);
+                rest
+            };
+            if operands.len() > 2 {
+                found.push(build(rest(index)));
+            }
+            for smaller in smaller_conditions(operand) {
+                let mut operands = operands.to_vec();
+                operands[index] = smaller;
+                found.push(build(operands));
+            }
+        }
+        found
+    };
+    match expr {
+        Expr::And(operands) => chained(operands, Expr::And),
+        Expr::Or(operands) => chained(operands, Expr::Or),
+        Expr::Not(operand) => {
+            let inside = smaller_conditions(operand)
+                .into_iter()
+                .map(|smaller| Expr::Not(Box::new(smaller)));
+            [(**operand).clone()].into_iter().chain(inside).collect()
+        }
+        Expr::Compare(left, operator, right) => {
+            let compare = |left: Expr, right: Expr| Expr::Compare(Box::new(left), operator, Box::new(right));
+            let numbers = |expr: &Expr| match expr {
+                Expr::Arithmetic(..) | Expr::Negate(_) => expr.parts().into_iter().cloned().collect(),
+                _ => Vec::new(),
+            };
+            let is_condition = matches!(
+                **left,
+                Expr::And(_)
+                    | Expr::Or(_)
+                    | Expr::Not(_)
+                    | Expr::Compare(..)
+                    | Expr::In(..)
+                    | Expr::IsNull(..)
+            );
+            let whole = is_condition.then(|| (**left).clone());
+            let lefts = numbers(left)
+                .into_iter()
+                .map(|left| compare(left, (**right).clone()));
+            let rights = numbers(right)
+                .into_iter()
+                .map(|right| compare((**left).clone(), right));
+            whole.into_iter().chain(lefts).chain(rights).collect()
+        }
+        Expr::In(operand, members) if members.len() > 1 => (0..members.len())
+            .map(|index| Expr::In(operand.clone(), vec![members[index].clone()]))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn smaller_requests(request: &Request) -> Vec<Request> {
+    let with = |action: Action| Request {
+        action,
+        ..request.clone()
+    };
+    match &request.action {
+        Action::List(query) => {
+            let mut found = Vec::new();
+            if let Some(filter) = &query.filter {
+                let smaller = smaller_conditions(filter).into_iter().map(Some);
+                for filter in [None].into_iter().chain(smaller) {
+                    let json = query.json && filter.as_ref().is_some_and(|filter| filter.as_json().is_some());
+                    let mut smaller = query.clone();
+                    smaller.filter = filter;
+                    smaller.json = json;
+                    found.push(smaller);
+                }
+            }
+            if query.json {
+                let mut smaller = query.clone();
+                smaller.json = false;
+                found.push(smaller);
+            }
+            for index in 0..query.sort.len() {
+                let mut smaller = query.clone();
+                smaller.sort.remove(index);
+                found.push(smaller);
+            }
+            if query.fields.is_some() {
+                let mut smaller = query.clone();
+                smaller.fields = None;
+                found.push(smaller);
+            }
+            if (query.skip, query.limit) != (0, 30) {
+                let mut smaller = query.clone();
+                (smaller.skip, smaller.limit) = (0, 30);
+                found.push(smaller);
+            }
+            found.into_iter().map(|query| with(Action::List(query))).collect()
+        }
+        Action::Select {
+            via,
+            operation,
+            columns,
+        } => (1..columns.len())
+            .map(|index| {
+                let mut columns = columns.clone();
+                columns.remove(index);
+                with(Action::Select {
+                    via: *via,
+                    operation: *operation,
+                    columns,
+                })
+            })
+            .collect(),
+        Action::Create { body } => without_one(body, 0)
+            .map(|body| with(Action::Create { body }))
+            .collect(),
+        Action::Insert { via, body } => without_one(body, 0)
+            .map(|body| with(Action::Insert { via: *via, body }))
+            .collect(),
+        Action::Update { id, body, replace } => without_one(body, 0)
+            .map(|body| {
+                with(Action::Update {
+                    id: id.clone(),
+                    body,
+                    replace: *replace,
+                })
+            })
+            .collect(),
+        Action::Change { via, id, body } => without_one(body, 1)
+            .map(|body| {
+                with(Action::Change {
+                    via: *via,
+                    id: id.clone(),
+                    body,
+                })
+            })
+            .collect(),
+        Action::Get { id, fields: Some(_) } => vec![with(Action::Get {
+            id: id.clone(),
+            fields: None,
+        })],
+        _ => Vec::new(),
+    }
+}
+
+/// A list with one entry left out, as long as more than `least` remain.
+fn without_one<T: Clone>(list: &[T], least: usize) -> impl Iterator<Item = Vec<T>> {
+    (0..list.len()).filter(move |_| list.len() > least).map(|index| {
+        let mut rest = list.to_vec();
+        rest.remove(index);
+        rest
+    })
+}
