@@ -511,3 +511,46 @@ fn a_rule_can_be_validated_by_names() {
     assert_eq!(codes(" "), ["empty_expression @1"]);
     assert_eq!(validate("created_by = null").warnings.len(), 1);
 }
+
+/// The columns of a caller who sees masks of `ssn`, `pay` and of what is computed from them.
+fn masked() -> Schema {
+    let mut columns = fixture().columns().to_vec();
+    columns.extend([
+        Column::new("ssn", Kind::Text).with_mask(true),
+        Column::new("pay", Kind::Number).with_mask(true),
+        Column::computed("initial", Kind::Text, "substring(ssn, 1, 1)").with_mask(true),
+    ]);
+    Schema::new("r", columns)
+}
+
+#[test]
+fn a_masked_field_answers_questions_of_equality_only() {
+    for source in [
+        "ssn = '123' || ssn != title",
+        "ssn IN ('1', '2') && ssn IS NOT NULL",
+        "'x' IN (ssn, title)",
+        "pay = 5 && initial = '1' && !(pay = 6)",
+        r#"{"ssn": "123", "pay": {"$in": [1, 2]}}"#,
+    ] {
+        if let Err(errors) = compile_filter(source, &masked(), 1) {
+            panic!("{source}: {}", summary(&errors));
+        }
+    }
+    for (source, position) in [
+        ("ssn ~ '12%'", 0),
+        ("title = 'x' && ssn > '1'", 15),
+        ("5 <= pay", 5),
+        ("pay + 1 = 2", 0),
+        ("-pay = 2", 1),
+        ("views IN (pay * 2, 3)", 10),
+        ("(pay > 1) = true", 1),
+        ("initial ~ '1'", 0),
+    ] {
+        let errors = compile_filter(source, &masked(), 1).expect_err(source);
+        let found: Vec<_> = errors
+            .iter()
+            .map(|error| (error.code.as_str(), error.position))
+            .collect();
+        assert_eq!(found, [("masked_field", position)], "{source}");
+    }
+}

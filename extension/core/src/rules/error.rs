@@ -23,6 +23,16 @@ pub struct Error {
 }
 
 impl Error {
+    /// A finding about `length` characters from `position` on.
+    pub fn at(code: Code, position: usize, length: usize, message: impl Into<String>) -> Self {
+        Error {
+            code,
+            message: message.into(),
+            position,
+            length,
+        }
+    }
+
     pub(super) fn new(code: Code, span: Span, message: impl Into<String>) -> Self {
         let length = span.end.saturating_sub(span.start);
         Error {
@@ -116,6 +126,8 @@ codes! {
     EmptyExpression = "empty_expression",
     /// An encrypted field where its value would be needed.
     EncryptedField = "encrypted_field",
+    /// A masked field where its value, or an order of values, would be needed.
+    MaskedField = "masked_field",
     /// A warning: a comparison with `null`, which is never true.
     NullComparison = "null_comparison",
 }

@@ -31,6 +31,7 @@ pub mod ast;
 mod check;
 mod emit;
 mod error;
+mod having;
 mod json;
 mod lex;
 pub mod limits;
@@ -41,6 +42,7 @@ mod typed;
 
 pub use emit::Param;
 pub use error::{Code, Error, summary};
+pub use having::{Call, Name, compile_having, parse_calls};
 pub use macros::{MacroBody, Macros, NoMacros};
 pub use parse::{parse, parse_fragment};
 pub use schema::{Column, Kind, Schema};

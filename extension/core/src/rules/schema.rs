@@ -59,6 +59,9 @@ pub struct Column {
     pub kind: Kind,
     /// Whether the stored value is a ciphertext: a rule may only test it for null, a filter may not use it.
     pub encrypted: bool,
+    /// Whether the author of the text sees a mask instead of the value: a filter may only ask whether it is a certain value,
+    /// or null. Rules are written by those who see everything.
+    pub masked: bool,
     /// The source of a computed field. It has no column: the compiler puts the expression in its place.
     pub computed: Option<String>,
 }
@@ -70,8 +73,15 @@ impl Column {
             name: name.into(),
             kind,
             encrypted: false,
+            masked: false,
             computed: None,
         }
+    }
+
+    /// The same column for somebody who sees its mask, if `masked`.
+    #[must_use]
+    pub fn with_mask(self, masked: bool) -> Self {
+        Column { masked, ..self }
     }
 
     /// A stored column that holds ciphertext.

@@ -9,7 +9,7 @@ mod functions;
 mod names;
 
 use super::Dialect;
-use super::ast::{Arithmetic, Expr, ExprKind, Number, Span};
+use super::ast::{Arithmetic, Comparison, Expr, ExprKind, Number, Span};
 use super::error::{Code, Error};
 use super::limits;
 use super::macros::Macros;
@@ -98,7 +98,9 @@ impl<'s> Typed<'s> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Usage {
     Value,
-    /// `IS [NOT] NULL`: allowed for encrypted fields too.
+    /// `=`, `!=`, `IN`: allowed for masked fields too.
+    Equality,
+    /// `IS [NOT] NULL`: allowed for masked and encrypted fields too.
     NullTest,
 }
 
@@ -274,13 +276,20 @@ impl<'s> Checker<'s> {
             }
             ExprKind::Arithmetic(first, steps) => self.arithmetic(first, steps, span, scope),
             ExprKind::Compare(left, operator, at, right) => {
-                let left = self.value(left, scope);
-                let right = self.value(right, scope);
+                let usage = match operator {
+                    Comparison::Equal | Comparison::Unequal => Usage::Equality,
+                    _ => Usage::Value,
+                };
+                let left = self.value_for(left, scope, usage);
+                let right = self.value_for(right, scope, usage);
                 self.compare(left, (*operator, *at), right, span, scope)
             }
             ExprKind::In(operand, at, members) => {
-                let operand = self.value(operand, scope);
-                let members = members.iter().map(|member| self.value(member, scope)).collect();
+                let operand = self.value_for(operand, scope, Usage::Equality);
+                let members = members
+                    .iter()
+                    .map(|member| self.value_for(member, scope, Usage::Equality))
+                    .collect();
                 self.membership(operand, *at, members, span, scope)
             }
             ExprKind::IsNull(operand, negated) => {

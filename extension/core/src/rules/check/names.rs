@@ -135,6 +135,14 @@ impl<'s> Checker<'s> {
             let message = format!("Field '{}' is encrypted: {allowed}", column.name);
             return self.wrong(Code::EncryptedField, span, scope, message);
         }
+        // What a computed field is made of is judged by the computed field itself.
+        if column.masked && usage == Usage::Value && scope.dialect != Dialect::Computed {
+            let message = format!(
+                "Field '{}' is masked: it can only be compared by =, != and IN, or tested with IS NULL",
+                column.name
+            );
+            return self.wrong(Code::MaskedField, span, scope, message);
+        }
         let place = scope.place(span);
         let Some(source) = &column.computed else {
             return Typed::new(Node::Column(scope.row, column), column.kind, place);
