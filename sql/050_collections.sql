@@ -35,6 +35,14 @@ create trigger z_touch before insert or update on snackbase.collections
 create trigger z_touch before insert or update on snackbase.collection_rules
     for each row execute function snackbase._touch();
 
+-- The key that signs the cursors of lists (src/records/read.rs). Each installation has its own; a dump does not carry it.
+create table snackbase.cursor_key (
+    only_one boolean primary key default true constraint cursor_key_only_one_check check (only_one),
+    secret bytea not null
+);
+insert into snackbase.cursor_key (secret)
+     values (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
+
 -- One collection by exact name or by id, for the compiler in the extension. Operation roles have no grant on the two tables.
 create function snackbase._collection_load(
     wanted text, out id uuid, out name text, out schema json, out rules json, out revision bigint, out relation oid)

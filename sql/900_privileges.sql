@@ -124,8 +124,10 @@ grant execute on all functions in schema snackbase to snackbase_owner;
 grant execute on function snackbase._collection_load(text) to snackbase_reader;
 grant execute on function
     snackbase._collection_load(text),
-    snackbase.records_list(text, text, text, bigint, bigint, text), snackbase.records_view(text, text, text),
-    snackbase.records_create(text, json), snackbase.records_update(text, text, json, boolean), snackbase.records_delete(text, text)
+    snackbase.records_list(text, text, text, bigint, bigint, text, text, text, text, boolean), snackbase.records_view(text, text, text, text),
+    snackbase.records_aggregate(text, text, text, text, text),
+    snackbase.records_create(text, json), snackbase.records_update(text, text, json, boolean, text), snackbase.records_delete(text, text, text),
+    snackbase.records_create_many(text, json), snackbase.records_update_many(text, json), snackbase.records_delete_many(text, json)
    to snackbase_gateway, snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, snackbase_superadmin;
 grant execute on function
     snackbase.audit_list(json), snackbase.audit_view(bigint), snackbase._audit_header(snackbase.audit_change),

@@ -384,6 +384,14 @@ fn is_superadmin() -> bool {
 /// May the caller see masked values in clear (contract `records.md` §8): superadmins and members of `pii_access`.
 #[pg_extern(stable, parallel_restricted)]
 fn sees_pii() -> Result<bool, ErrorReport> {
+    Ok(caller_sees_pii()?)
+}
+
+/// The answer of `sees_pii()`.
+///
+/// # Errors
+/// [`Error::Spi`] when the caller's groups cannot be looked up.
+pub fn caller_sees_pii() -> Result<bool, Error> {
     Ok(is_superadmin() || groups()?.iter().any(|group| group == "pii_access"))
 }
 

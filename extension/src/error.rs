@@ -46,9 +46,22 @@ pub enum Error {
     /// The body names fields that the caller may not write; the object of contract `rules.md` §1.1.
     #[error("Field access denied")]
     FieldAccess(Value),
-    /// A filter that does not compile.
-    #[error("{}", rules::summary(.0))]
-    Filter(Vec<rules::Error>),
+    /// An expression of a request that does not compile: a filter, or a text of an aggregate request.
+    #[error("{}", rules::summary(errors))]
+    Expression {
+        /// The short title in the answer.
+        title: &'static str,
+        /// Every error of the compiler.
+        errors: Vec<rules::Error>,
+    },
+    /// A request that is well formed but asks for what is not there: a cursor of another list, an unknown field.
+    #[error("{message}")]
+    Query {
+        /// The short title in the answer.
+        title: &'static str,
+        /// For people.
+        message: String,
+    },
     /// A rule that does not compile, with its key (`list_rule`, …).
     #[error("Invalid {key}: {}", rules::summary(errors))]
     Rule {
@@ -69,6 +82,25 @@ pub enum Error {
     /// The new row fails the create or update rule.
     #[error("Record does not satisfy collection rules")]
     RuleDenied,
+    /// The record was changed since the caller read it.
+    #[error("The record was changed since it was read: its updated_at is another one")]
+    Changed,
+    /// No visible record of this id, in a batch.
+    #[error("Record '{id}' not found (index {index})")]
+    ItemNotFound {
+        /// Position in the batch, from 0.
+        index: usize,
+        /// The id as it was sent.
+        id: String,
+    },
+    /// What is wrong with one item of a batch.
+    #[error("{error} (index {index})")]
+    Item {
+        /// Position in the batch, from 0.
+        index: usize,
+        /// The fault, as of a single record.
+        error: Box<Error>,
+    },
     /// Something exists already, or is still in use.
     #[error("{message}")]
     Conflict {
@@ -112,6 +144,19 @@ fn rule_errors(errors: &[rules::Error], key: &str) -> Value {
 }
 
 impl Error {
+    /// A filter that does not compile. One that asks for a hidden value has a title of its own (contract `rules.md` v128).
+    pub fn filter(errors: Vec<rules::Error>) -> Error {
+        let hidden = |error: &rules::Error| {
+            matches!(error.code, rules::Code::EncryptedField | rules::Code::MaskedField)
+        };
+        let title = if errors.iter().any(hidden) {
+            "Invalid query"
+        } else {
+            "Invalid filter expression"
+        };
+        Error::Expression { title, errors }
+    }
+
     fn code(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode as Code;
         match self {
@@ -122,12 +167,17 @@ impl Error {
             Error::SuperadminRequired | Error::Locked(_) | Error::FieldAccess(_) => {
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE
             }
-            Error::AccountHeaderMissing | Error::Malformed(_) | Error::Filter(_) | Error::Rule { .. } => {
-                Code::ERRCODE_INVALID_PARAMETER_VALUE
-            }
-            Error::AccountNotFound | Error::CollectionNotFound(_) | Error::RecordNotFound => {
-                Code::ERRCODE_NO_DATA_FOUND
-            }
+            Error::AccountHeaderMissing
+            | Error::Malformed(_)
+            | Error::Expression { .. }
+            | Error::Query { .. }
+            | Error::Rule { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Error::AccountNotFound
+            | Error::CollectionNotFound(_)
+            | Error::RecordNotFound
+            | Error::ItemNotFound { .. } => Code::ERRCODE_NO_DATA_FOUND,
+            Error::Changed => Code::ERRCODE_RAISE_EXCEPTION,
+            Error::Item { error, .. } => error.code(),
             Error::Invalid(_) | Error::Definition(_) => Code::ERRCODE_CHECK_VIOLATION,
             Error::Shape(_) => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             Error::RuleDenied => Code::ERRCODE_WITH_CHECK_OPTION_VIOLATION,
@@ -143,9 +193,11 @@ impl Error {
                 json!([{"field": "X-Account-ID", "message": self.to_string(), "code": "required"}])
             }
             Error::FieldAccess(object) => object.clone(),
-            Error::Filter(errors) => {
-                json!({"error": "Invalid filter expression", "errors": errors})
-            }
+            Error::Changed => json!({"status": 412}),
+            Error::ItemNotFound { index, .. } => json!({"error": "not_found", "index": index}),
+            Error::Item { index, error } => return error.item_detail(*index),
+            Error::Expression { title, errors } => json!({"error": title, "errors": errors}),
+            Error::Query { title, .. } => json!({"error": title}),
             Error::Rule { key, errors } => json!({"errors": rule_errors(errors, key)}),
             Error::Invalid(problems) | Error::Definition(problems) | Error::Shape(problems) => {
                 json!(problems)
@@ -159,6 +211,23 @@ impl Error {
                     .collect::<Vec<_>>(),
             }),
             _ => return None,
+        })
+    }
+
+    /// The detail of a fault in one item of a batch (contract `records.md` §5): as of a single record, and the index.
+    fn item_detail(&self, index: usize) -> Option<Value> {
+        Some(match self {
+            Error::Invalid(problems) => {
+                json!({"error": "validation_error", "index": index, "details": problems})
+            }
+            Error::RuleDenied => json!({"error": "validation_error", "index": index, "details": []}),
+            Error::RecordReferenced => json!({"error": "Conflict", "index": index}),
+            Error::FieldAccess(object) => {
+                let mut object = object.clone();
+                object["index"] = json!(index);
+                object
+            }
+            other => return other.detail(),
         })
     }
 

@@ -83,6 +83,26 @@ static ALL: [&Setting; 7] = [
     &USER_AGENT,
 ];
 
+/// How requests are read; an administrator chooses it for a database or a server.
+static SORT_BARE_DESC: GucSetting<bool> = GucSetting::<bool>::new(false);
+static EXPAND_MAX_DEPTH: GucSetting<i32> = GucSetting::<i32>::new(3);
+static BATCH_MAX_ITEMS: GucSetting<i32> = GucSetting::<i32>::new(100);
+
+/// Does `sort=name` mean descending, as in the original? (`sort=+name` always ascends.)
+pub fn sorts_bare_names_descending() -> bool {
+    SORT_BARE_DESC.get()
+}
+
+/// How many references `expand` may follow one after another.
+pub fn expand_max_depth() -> usize {
+    usize::try_from(EXPAND_MAX_DEPTH.get()).unwrap_or(0)
+}
+
+/// How many records one batch may hold.
+pub fn batch_max_items() -> usize {
+    usize::try_from(BATCH_MAX_ITEMS.get()).unwrap_or(0)
+}
+
 /// Registers every setting. Called once, from `_PG_init`.
 pub fn register() {
     for setting in ALL {
@@ -96,6 +116,34 @@ pub fn register() {
             GucFlags::NO_RESET_ALL,
         );
     }
+    GucRegistry::define_bool_guc(
+        c"snackbase.sort_bare_desc",
+        c"Whether a sort key without a sign descends.",
+        c"Off: sort=name ascends, as the client's documentation says.",
+        &SORT_BARE_DESC,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"snackbase.expand_max_depth",
+        c"How many references expand may follow one after another.",
+        c"Each field and level is one more query of the same request.",
+        &EXPAND_MAX_DEPTH,
+        1,
+        10,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"snackbase.batch_max_items",
+        c"How many records one batch request may hold.",
+        c"A batch is one transaction: it holds its row locks until it ends.",
+        &BATCH_MAX_ITEMS,
+        1,
+        10_000,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
     // From here on nobody can create a setting of our prefix that we did not define.
     // SAFETY: a NUL-terminated literal; called while the library is loaded, as the manual asks.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"snackbase".as_ptr()) };
@@ -131,6 +179,40 @@ fn set_config_local(name: &CStr, value: &str) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// While it lives, `search_path` is that of our `SECURITY DEFINER` functions.
+pub struct FixedSearchPath(i32);
+
+impl FixedSearchPath {
+    /// Sets it, as a function's SET clause does.
+    pub fn begin() -> FixedSearchPath {
+        // SAFETY: inside a transaction; the level is ended below, or by the abort after a Postgres error.
+        let level = unsafe { pg_sys::NewGUCNestLevel() };
+        // SAFETY: NUL-terminated literals; everybody may set search_path.
+        unsafe {
+            pg_sys::set_config_option(
+                c"search_path".as_ptr(),
+                c"pg_catalog, pg_temp".as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+        }
+        FixedSearchPath(level)
+    }
+}
+
+impl Drop for FixedSearchPath {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: ends the level that `begin` started; nothing else has started one that is still open.
+            unsafe { pg_sys::AtEOXact_GUC(true, self.0) };
+        }
+    }
 }
 
 /// Keeps backtraces out of errors. pgrx appends one to the DETAIL of a Postgres error that passes through Rust when the

@@ -85,6 +85,19 @@ pub enum Form {
 pub struct Member {
     key: String,
     form: Form,
+    /// The value is an id in whose place an object will stand: the number of the branch that knows it.
+    pub branch: Option<usize>,
+}
+
+/// A place in a JSON text where an object is still missing.
+#[derive(Debug)]
+pub struct Slot {
+    /// Byte position in the text.
+    pub at: usize,
+    /// The branch of the member.
+    pub branch: usize,
+    /// The id of the object.
+    pub id: String,
 }
 
 impl Member {
@@ -93,11 +106,16 @@ impl Member {
         let mut quoted = String::with_capacity(key.len() + 3);
         write_text(&mut quoted, key);
         quoted.push(':');
-        Member { key: quoted, form }
+        Member {
+            key: quoted,
+            form,
+            branch: None,
+        }
     }
 }
 
-/// Appends one row as an object: member `i` is column `first + i` (counted from 1).
+/// Appends one row as an object: member `i` is column `first + i` (counted from 1). Ids of members with a branch are left out
+/// and go to `slots`.
 ///
 /// # Errors
 /// [`Error::Spi`] when a column has another type than its form says, which is a defect of the caller.
@@ -106,6 +124,7 @@ pub fn write_row(
     row: &SpiHeapTupleData<'_>,
     first: usize,
     members: &[Member],
+    slots: &mut Vec<Slot>,
 ) -> Result<(), Error> {
     out.push('{');
     for (index, member) in members.iter().enumerate() {
@@ -113,7 +132,18 @@ pub fn write_row(
             out.push(',');
         }
         out.push_str(&member.key);
-        write_value(out, row, first + index, member.form)?;
+        match member.branch {
+            None => write_value(out, row, first + index, member.form)?,
+            Some(branch) => match row.get::<String>(first + index)? {
+                None => out.push_str("null"),
+                // A field with a mask comes as JSON, in quotes.
+                Some(id) => slots.push(Slot {
+                    at: out.len(),
+                    branch,
+                    id: id.trim_matches('"').to_owned(),
+                }),
+            },
+        }
     }
     out.push('}');
     Ok(())

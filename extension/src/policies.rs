@@ -47,7 +47,7 @@ struct Update {
 /// # Errors
 /// [`Error::Rule`] for the first rule that does not compile, with all its errors.
 pub fn compile(collection: &Collection) -> Result<Predicates, Error> {
-    let schema = rule_schema(collection, Access::Everything);
+    let schema = rule_schema(collection, Access::Everything, false);
     let rule = |index: usize, operation, source: Option<&str>| match source {
         None => Ok(None),
         Some(source) => rules::compile_rule(source, operation, &schema, &NoMacros)
@@ -100,7 +100,7 @@ fn authenticated(predicate: Option<String>) -> String {
 /// # Errors
 /// [`Error::Definition`], code `computed_field_expression_error`.
 pub fn check_computed(collection: &Collection) -> Result<(), Error> {
-    let schema = rule_schema(collection, Access::Everything);
+    let schema = rule_schema(collection, Access::Everything, false);
     let mut problems = Vec::new();
     for (index, field) in collection.definition.fields.iter().enumerate() {
         if field.is_stored() {
@@ -243,7 +243,10 @@ fn replace_grants(collection: &Collection) -> Result<(), Error> {
     grant(readable(Operation::View), "snackbase_view")?;
     grant(readable(Operation::Create), "snackbase_create")?;
     grant(readable(Operation::Update), "snackbase_update")?;
-    grant(columns("select", vec!["id", "account_id"]), "snackbase_delete")?;
+    grant(
+        columns("select", vec!["id", "account_id", "updated_at"]),
+        "snackbase_delete",
+    )?;
     // A record may be created without any field (`default values`), which needs the right to insert some column.
     let mut insertable = granted_fields(collection, Operation::Create);
     insertable.push("created_at");

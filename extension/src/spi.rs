@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::rc::Rc;
 
-use pgrx::datum::DatumWithOid;
+use pgrx::datum::{DatumWithOid, Uuid};
 use pgrx::pg_sys;
 use pgrx::spi::{OwnedPreparedStatement, SpiHeapTupleData, SpiTupleTable};
 
-use pgrx::{PgBuiltInOids, PgOid, Spi};
+use pgrx::{PgBuiltInOids, PgOid, PgTryBuilder, Spi};
 
 use crate::error::Error;
 
@@ -94,19 +94,37 @@ pub fn select_as_owner<R>(
     arguments: &[DatumWithOid],
     read: impl FnOnce(Rows<'_>) -> Result<R, Error>,
 ) -> Result<R, Error> {
-    let _owner = ActingOwner::begin();
+    let _owner = Acting::begin(c"snackbase_owner");
     run(statement, arguments, false, read)
 }
 
-/// While it lives, the current user is `snackbase_owner`.
-struct ActingOwner {
+/// Runs a statement that reads as `snackbase_view`: what `expand` shows of another collection is what its view rule shows to
+/// the caller, whatever operation the request is. Only the role changes; the identity stays.
+///
+/// The statement is made from the request, so the names in it are looked up in `pg_catalog` only, whatever
+/// `search_path` the session has: nobody's operator can run as another role.
+///
+/// # Errors
+/// As [`select`].
+pub fn select_as_viewer<R>(
+    statement: &str,
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(Rows<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let _path = crate::guc::FixedSearchPath::begin();
+    let _viewer = Acting::begin(c"snackbase_view");
+    run(statement, arguments, false, read)
+}
+
+/// While it lives, the current user is another role.
+struct Acting {
     user: pg_sys::Oid,
     context: i32,
 }
 
-impl ActingOwner {
-    fn begin() -> ActingOwner {
-        let mut before = ActingOwner {
+impl Acting {
+    fn begin(role: &CStr) -> Acting {
+        let mut before = Acting {
             user: pg_sys::InvalidOid,
             context: 0,
         };
@@ -114,19 +132,48 @@ impl ActingOwner {
         // raised. The flag forbids SET ROLE, as inside a SECURITY DEFINER function.
         unsafe {
             pg_sys::GetUserIdAndSecContext(&mut before.user, &mut before.context);
-            let owner = pg_sys::get_role_oid(c"snackbase_owner".as_ptr(), false);
+            let role = pg_sys::get_role_oid(role.as_ptr(), false);
             let flags = before.context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
-            pg_sys::SetUserIdAndSecContext(owner, flags);
+            pg_sys::SetUserIdAndSecContext(role, flags);
         }
         before
     }
 }
 
-impl Drop for ActingOwner {
+impl Drop for Acting {
     fn drop(&mut self) {
         // SAFETY: puts back what `begin` read. After a Postgres error the abort of the transaction does so as well.
         unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) };
     }
+}
+
+/// Runs `attempt` in a subtransaction that is kept when it succeeds and rolled back when it does not: what it wrote is
+/// undone, and the transaction can go on. A Postgres error that unwinds out of it is one of the ways not to succeed.
+///
+/// # Errors
+/// What `attempt` returns; `None` for an error that unwound.
+pub fn attempt<R>(attempt: impl FnOnce() -> Result<R, Error>) -> Result<R, Option<Error>> {
+    // SAFETY: reads globals of the backend.
+    let (memory, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
+    // SAFETY: as PL/pgSQL does for a block with an exception handler: the subtransaction is ended on each of the two ways
+    // below, and the memory context and resource owner of before are put back after both calls.
+    unsafe {
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(memory);
+    }
+    let result = PgTryBuilder::new(std::panic::AssertUnwindSafe(|| attempt().map_err(Some)))
+        .catch_others(|_| Err(None))
+        .execute();
+    // SAFETY: as above.
+    unsafe {
+        match &result {
+            Ok(_) => pg_sys::ReleaseCurrentSubTransaction(),
+            Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+        }
+        pg_sys::MemoryContextSwitchTo(memory);
+        pg_sys::CurrentResourceOwner = owner;
+    }
+    result
 }
 
 /// Runs a utility statement (DDL), which has no parameters and no plan.
@@ -225,6 +272,36 @@ impl Drop for Cursor {
 pub fn text_array(values: Vec<Option<String>>) -> DatumWithOid<'static> {
     // SAFETY: the oid is that of the value's type.
     unsafe { DatumWithOid::new(values, PgBuiltInOids::TEXTARRAYOID.value()) }
+}
+
+/// A `float8[]` parameter.
+pub fn number_array(values: Vec<Option<f64>>) -> DatumWithOid<'static> {
+    // SAFETY: the oid is that of the value's type.
+    unsafe { DatumWithOid::new(values, PgBuiltInOids::FLOAT8ARRAYOID.value()) }
+}
+
+/// A `boolean[]` parameter.
+pub fn boolean_array(values: Vec<Option<bool>>) -> DatumWithOid<'static> {
+    // SAFETY: the oid is that of the value's type.
+    unsafe { DatumWithOid::new(values, PgBuiltInOids::BOOLARRAYOID.value()) }
+}
+
+/// A `uuid[]` parameter.
+pub fn uuid_array(values: Vec<Option<Uuid>>) -> DatumWithOid<'static> {
+    // SAFETY: the oid is that of the value's type.
+    unsafe { DatumWithOid::new(values, PgBuiltInOids::UUIDARRAYOID.value()) }
+}
+
+/// A `timestamptz` parameter, as microseconds since 2000-01-01.
+pub fn instant(micros: i64) -> DatumWithOid<'static> {
+    // SAFETY: a timestamptz is passed as the 8-byte integer itself.
+    unsafe { DatumWithOid::new(micros, PgBuiltInOids::TIMESTAMPTZOID.value()) }
+}
+
+/// A `date` parameter, as days since 2000-01-01.
+pub fn day(days: i32) -> DatumWithOid<'static> {
+    // SAFETY: a date is passed as the 4-byte integer itself.
+    unsafe { DatumWithOid::new(days, PgBuiltInOids::DATEOID.value()) }
 }
 
 fn current_role() -> u32 {

@@ -36,11 +36,15 @@ macro_rules! statements {
 }
 
 statements! {
-    RecordsList = "select case when snackbase.enter($1, 'list') then snackbase.records_list($2, $3, $4, $5, $6, $7) end";
-    RecordsView = "select case when snackbase.enter($1, 'view') then snackbase.records_view($2, $3, $4) end";
+    RecordsList = "select case when snackbase.enter($1, 'list') then snackbase.records_list($2, $3, $4, $5, $6, $7, $8, $9, $10, $11) end";
+    RecordsView = "select case when snackbase.enter($1, 'view') then snackbase.records_view($2, $3, $4, $5) end";
+    RecordsAggregate = "select case when snackbase.enter($1, 'list') then snackbase.records_aggregate($2, $3, $4, $5, $6) end";
     RecordsCreate = "select case when snackbase.enter($1, 'create') then snackbase.records_create($2, $3) end";
-    RecordsUpdate = "select case when snackbase.enter($1, 'update') then snackbase.records_update($2, $3, $4, $5) end";
-    RecordsDelete = "select case when snackbase.enter($1, 'delete') then snackbase.records_delete($2, $3) end";
+    RecordsUpdate = "select case when snackbase.enter($1, 'update') then snackbase.records_update($2, $3, $4, $5, $6) end";
+    RecordsDelete = "select case when snackbase.enter($1, 'delete') then snackbase.records_delete($2, $3, $4) end";
+    RecordsCreateMany = "select case when snackbase.enter($1, 'create') then snackbase.records_create_many($2, $3) end";
+    RecordsUpdateMany = "select case when snackbase.enter($1, 'update') then snackbase.records_update_many($2, $3) end";
+    RecordsDeleteMany = "select case when snackbase.enter($1, 'delete') then snackbase.records_delete_many($2, $3) end";
     Superadmin = "select snackbase.enter($1, 'superadmin')";
     CollectionList = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_list($2, $3, $4, $5, $6) end";
     CollectionNames = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_names() end";

@@ -190,6 +190,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED => "Method not allowed",
         StatusCode::REQUEST_TIMEOUT => "Request timeout",
         StatusCode::CONFLICT => "Conflict",
+        StatusCode::PRECONDITION_FAILED => "Precondition failed",
         StatusCode::PAYLOAD_TOO_LARGE => "Payload too large",
         StatusCode::UNPROCESSABLE_ENTITY => "Validation error",
         StatusCode::INTERNAL_SERVER_ERROR => "Internal server error",

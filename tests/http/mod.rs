@@ -1,8 +1,12 @@
 //! What the gateway answers.
 
 mod accounts;
+mod aggregate;
 mod audit;
+mod batch;
 mod collections;
+mod cursors;
+mod expand;
 mod identity;
 mod isolation;
 mod program;

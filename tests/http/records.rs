@@ -395,3 +395,65 @@ async fn the_superadmin_writes_into_the_account_named() {
     );
     world.root.delete(&path).await.expect(204);
 }
+
+#[tokio::test]
+async fn if_match_refuses_to_overwrite_what_was_not_read() {
+    let world = World::new().await;
+    let mut open = samples();
+    open["update_rule"] = json!("label != \"frozen\"");
+    world.define(open).await;
+    let made = world
+        .bob
+        .post("/records/samples", json!({"label": "one"}))
+        .await
+        .expect(201);
+    let path = format!("/records/samples/{}", made["id"].as_str().expect("an id"));
+    let read = made["updated_at"].as_str().expect("a time").to_owned();
+    let matching = |tag: &str| world.bob.with_header("if-match", tag);
+    let changed = matching(&format!("\"{read}\""))
+        .patch(&path, json!({"label": "two"}))
+        .await
+        .expect(200);
+    for tag in [
+        format!("\"{read}\""),
+        read.clone(),
+        "\"x\"".into(),
+        "".into(),
+        "\"2026-13-45\"".into(),
+    ] {
+        for answer in [
+            matching(&tag).patch(&path, json!({"label": "three"})).await,
+            matching(&tag).put(&path, json!({"label": "three"})).await,
+            matching(&tag).delete(&path).await,
+        ] {
+            assert_eq!(
+                (answer.status, answer.json["code"].as_str()),
+                (412, Some("precondition_failed")),
+                "{tag}: {}",
+                answer.text
+            );
+        }
+    }
+    let now = changed["updated_at"].as_str().expect("a time");
+    let either = format!("\"{read}\", \"{}\"", now.replace('Z', "+00:00"));
+    let frozen = matching(&either)
+        .put(&path, json!({"label": "frozen"}))
+        .await
+        .expect(200);
+    assert_eq!(frozen["label"], "frozen");
+    // Who may not change a record does not learn when it was changed.
+    for tag in ["*", "\"x\""] {
+        assert_eq!(
+            matching(tag).patch(&path, json!({"label": "four"})).await.status,
+            404
+        );
+    }
+    let missing = "/records/samples/6a0e0d4c-0000-4000-8000-000000000000";
+    assert_eq!(
+        matching("*").patch(missing, json!({"label": "x"})).await.status,
+        404
+    );
+    assert_eq!(matching("*").delete(missing).await.status, 404);
+    assert_eq!(matching("*").delete(&path).await.status, 204);
+    assert!(world.audit_findings().await.is_empty());
+}

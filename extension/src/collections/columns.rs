@@ -5,6 +5,7 @@ use snackbase_core::rules::{self, Kind};
 use snackbase_core::schema::{Field, FieldList, FieldType, MaskType};
 
 use super::Collection;
+use crate::context;
 use crate::error::Error;
 use crate::json::{Form, Member};
 
@@ -147,13 +148,22 @@ pub fn value_expression(collection: &Collection, field: &Field) -> Result<String
     }
     let source = field.expression.as_deref().unwrap_or_default();
     let kind = kind(field.return_type.unwrap_or(FieldType::Text));
-    rules::compile_computed(source, &rule_schema(collection, Access::Everything), kind)
+    rules::compile_computed(source, &rule_schema(collection, Access::Everything, false), kind)
         .map(|sql| format!("({sql})"))
         .map_err(|errors| Error::Internal(format!("{}: {}", field.name, rules::summary(&errors))))
 }
 
-/// The columns that a rule (everything) or a filter (what the caller can read) may name.
-pub fn rule_schema(collection: &Collection, access: Access<'_>) -> rules::Schema {
+/// Whether the caller sees masks instead of the values of fields that have one.
+///
+/// # Errors
+/// [`Error::Spi`] when the caller's groups cannot be looked up.
+pub fn sees_masks(collection: &Collection, access: Access<'_>) -> Result<bool, Error> {
+    let has_masks = || collection.definition.fields.iter().any(|field| field.pii);
+    Ok(matches!(access, Access::Listed(_)) && has_masks() && !context::caller_sees_pii()?)
+}
+
+/// The columns that a rule (everything) or a filter (what the caller can read) may name. `masked`: the author sees masks.
+pub fn rule_schema(collection: &Collection, access: Access<'_>, masked: bool) -> rules::Schema {
     let mut columns = rules::Schema::system_columns();
     columns.extend(
         collection
@@ -169,6 +179,11 @@ pub fn rule_schema(collection: &Collection, access: Access<'_>) -> rules::Schema
                 ),
                 field_type if field.encrypted => rules::Column::encrypted(&field.name, kind(field_type)),
                 field_type => rules::Column::new(&field.name, kind(field_type)),
+            })
+            .map(|column| {
+                let field = collection.definition.field(&column.name).filter(|_| masked);
+                let masked = field.is_some_and(|field| mask_of(collection, field).is_some());
+                column.with_mask(masked)
             }),
     );
     rules::Schema::new(&collection.table, columns)

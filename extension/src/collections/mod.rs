@@ -16,7 +16,9 @@ use pgrx::pg_sys;
 use snackbase_core::names;
 use snackbase_core::schema::{Definition, FieldList, Rules, parse_fields};
 
-pub use columns::{Access, Readable, kind, mask_of, readable_columns, rule_schema, value_expression};
+pub use columns::{
+    Access, Readable, kind, mask_of, readable_columns, rule_schema, sees_masks, value_expression,
+};
 
 use crate::context::Operation;
 use crate::error::Error;

@@ -6,7 +6,7 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 use snackbase_core::names::{constraint, quote};
 use snackbase_core::records::{self, Mode, Rejection, Write};
-use snackbase_core::schema::{FieldList, FieldType, Problem, Value};
+use snackbase_core::schema::{FieldList, FieldType, Problem, Value, time};
 
 use super::{admit, one_row};
 use crate::collections::{self, Access, Collection};
@@ -18,7 +18,7 @@ use crate::{json, spi};
 pub fn create(name: &str, body: &str) -> Result<String, Error> {
     let collection = collections::open(name)?;
     let access = admit(&collection, Operation::Create)?;
-    let write = validated(&collection, access, body, Mode::Create)?;
+    let write = validated(&collection, access, &parse(body)?, Mode::Create, true)?;
     let columns = query::projection(&collection, Operation::Create, access, None)?;
     let (mut names, mut values, arguments) = assignments(&collection, &write, 1);
     if let Some(account) = &write.account_id {
@@ -34,11 +34,13 @@ pub fn create(name: &str, body: &str) -> Result<String, Error> {
         "insert into {} {source} returning {}",
         collection.relation, columns.select
     );
-    run_write(&collection, &statement, &arguments, &columns.members)?
-        .ok_or_else(|| Error::Internal("INSERT returned no row".into()))
+    run_write(&collection, &statement, &arguments, |rows| {
+        one_row(rows, &columns.members)
+    })?
+    .ok_or_else(|| Error::Internal("INSERT returned no row".into()))
 }
 
-pub fn update(name: &str, id: &str, body: &str, mode: Mode) -> Result<String, Error> {
+pub fn update(name: &str, id: &str, body: &str, mode: Mode, if_match: Option<&str>) -> Result<String, Error> {
     let collection = collections::open(name)?;
     let found = uuid_value(id);
     let exists = |collection: &Collection| -> Result<bool, Error> {
@@ -47,8 +49,12 @@ pub fn update(name: &str, id: &str, body: &str, mode: Mode) -> Result<String, Er
         spi::select(&statement, &[id.into()], |rows| Ok(!rows.is_empty()))
     };
     // A record that does not exist is reported before anything about the body or the rule.
-    let prepared = admit(&collection, Operation::Update)
-        .and_then(|access| validated(&collection, access, body, mode).map(|write| (access, write)));
+    let prepared = admit(&collection, Operation::Update).and_then(|access| {
+        Ok((
+            access,
+            validated(&collection, access, &parse(body)?, mode, false)?,
+        ))
+    });
     let (access, write) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -60,6 +66,15 @@ pub fn update(name: &str, id: &str, body: &str, mode: Mode) -> Result<String, Er
         }
     };
     let id = found.ok_or(Error::RecordNotFound)?;
+    if let Some(if_match) = if_match {
+        // The lock takes the update policy along: who may not change the record does not learn when it was changed.
+        let statement = format!(
+            "select updated_at from {} where id = $1 for no key update",
+            collection.relation
+        );
+        let updated_at = spi::update(&statement, &[id.into()], one_instant)?.ok_or(Error::RecordNotFound)?;
+        require_match(if_match, updated_at)?;
+    }
     let columns = query::projection(&collection, Operation::Update, access, None)?;
     let (names, values, mut arguments) = assignments(&collection, &write, 2);
     arguments.insert(0, id.into());
@@ -78,10 +93,13 @@ pub fn update(name: &str, id: &str, body: &str, mode: Mode) -> Result<String, Er
         sets.join(", "),
         columns.select
     );
-    run_write(&collection, &statement, &arguments, &columns.members)?.ok_or(Error::RecordNotFound)
+    run_write(&collection, &statement, &arguments, |rows| {
+        one_row(rows, &columns.members)
+    })?
+    .ok_or(Error::RecordNotFound)
 }
 
-pub fn delete(name: &str, id: &str) -> Result<(), Error> {
+pub fn delete(name: &str, id: &str, if_match: Option<&str>) -> Result<(), Error> {
     let collection = collections::open(name)?;
     let id = uuid_value(id).ok_or(Error::RecordNotFound)?;
     if let Err(error) = admit(&collection, Operation::Delete) {
@@ -89,19 +107,59 @@ pub fn delete(name: &str, id: &str) -> Result<(), Error> {
         let exists = spi::select(&statement, &[id.into()], |rows| Ok(!rows.is_empty()))?;
         return Err(if exists { error } else { Error::RecordNotFound });
     }
-    let statement = format!("delete from {} where id = $1 returning 1", collection.relation);
-    let deleted = run_write(&collection, &statement, &[id.into()], &[])?;
-    deleted.map(|_| ()).ok_or(Error::RecordNotFound)
+    let statement = format!(
+        "delete from {} where id = $1 returning updated_at",
+        collection.relation
+    );
+    let deleted = run_write(&collection, &statement, &[id.into()], one_instant)?;
+    let updated_at = deleted.ok_or(Error::RecordNotFound)?;
+    // A refusal takes the deletion back, with the transaction.
+    if_match.map_or(Ok(()), |if_match| require_match(if_match, updated_at))
 }
 
-fn validated(collection: &Collection, access: Access<'_>, body: &str, mode: Mode) -> Result<Write, Error> {
-    let body: serde_json::Value = serde_json::from_str(body)
-        .map_err(|e| Error::Shape(vec![Problem::new("body", "json_invalid", e.to_string())]))?;
+fn one_instant(rows: spi::Rows<'_>) -> Result<Option<TimestampWithTimeZone>, Error> {
+    rows.into_iter()
+        .next()
+        .map(|row| row.get(1))
+        .transpose()
+        .map(Option::flatten)
+        .map_err(Error::from)
+}
+
+/// `If-Match` names the `updated_at` of the record as the caller read it, in quotes or not (RFC 9110, §13.1.1); `*` is any.
+fn require_match(if_match: &str, updated_at: TimestampWithTimeZone) -> Result<(), Error> {
+    let current = time::parse_datetime(&json::timestamp_micros_text(updated_at));
+    let is_current = |tag: &str| {
+        let tag = tag.trim().trim_matches('"');
+        tag == "*" || (current.is_some() && time::parse_datetime(tag) == current)
+    };
+    if if_match.split(',').any(is_current) {
+        Ok(())
+    } else {
+        Err(Error::Changed)
+    }
+}
+
+/// A body as JSON.
+pub fn parse(body: &str) -> Result<serde_json::Value, Error> {
+    serde_json::from_str(body)
+        .map_err(|e| Error::Shape(vec![Problem::new("body", "json_invalid", e.to_string())]))
+}
+
+/// What a body writes. `may_name_account`: a superadmin may say which account a new record is for.
+pub fn validated(
+    collection: &Collection,
+    access: Access<'_>,
+    body: &serde_json::Value,
+    mode: Mode,
+    may_name_account: bool,
+) -> Result<Write, Error> {
     let (allowed, superadmin) = match access {
         Access::Everything => (&FieldList::All, true),
         Access::Listed(list) => (list, false),
     };
-    let mut write = records::validate(&body, &collection.definition.fields, allowed, mode, superadmin)?;
+    let names_account = superadmin && may_name_account;
+    let mut write = records::validate(body, &collection.definition.fields, allowed, mode, names_account)?;
     // A default of a field the caller may not set: on create the column's own default does it, PUT leaves it alone.
     write
         .values
@@ -152,7 +210,7 @@ fn assignments<'a>(
     (names, values, arguments)
 }
 
-fn text_of(value: &Value) -> Option<&str> {
+pub fn text_of(value: &Value) -> Option<&str> {
     match value {
         Value::Text(text)
         | Value::Datetime(text)
@@ -163,7 +221,7 @@ fn text_of(value: &Value) -> Option<&str> {
     }
 }
 
-fn number_of(value: &Value) -> Option<f64> {
+pub fn number_of(value: &Value) -> Option<f64> {
     if let Value::Number(number) = value {
         Some(*number)
     } else {
@@ -171,7 +229,7 @@ fn number_of(value: &Value) -> Option<f64> {
     }
 }
 
-fn boolean_of(value: &Value) -> Option<bool> {
+pub fn boolean_of(value: &Value) -> Option<bool> {
     if let Value::Boolean(value) = value {
         Some(*value)
     } else {
@@ -187,17 +245,16 @@ fn uuid_text(text: &str) -> Result<String, Error> {
 }
 
 /// Runs a writing statement and gives constraint violations the words of the contract.
-fn run_write(
+pub fn run_write<R>(
     collection: &Collection,
     statement: &str,
     arguments: &[DatumWithOid],
-    members: &[json::Member],
-) -> Result<Option<String>, Error> {
+    read: impl FnOnce(spi::Rows<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
     use std::panic::AssertUnwindSafe;
-    // The closure's captures are not used again after an unwind: the transaction is aborted and the error re-raised.
+    // What the closure captures is not used again after an unwind: the transaction is aborted and the error re-raised.
     let collection = AssertUnwindSafe(collection);
-    let attempt = AssertUnwindSafe(|| spi::update(statement, arguments, |rows| one_row(rows, members)));
-    PgTryBuilder::new(move || (attempt.0)())
+    PgTryBuilder::new(AssertUnwindSafe(|| spi::update(statement, arguments, read)))
         .catch_when(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             |cause| match cause {
@@ -208,6 +265,10 @@ fn run_write(
                 other => other.rethrow(),
             },
         )
+        // The part of the update rule that a trigger judges.
+        .catch_when(PgSqlErrorCode::ERRCODE_WITH_CHECK_OPTION_VIOLATION, |_| {
+            Err(Error::RuleDenied)
+        })
         .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |cause| {
             violated(
                 *collection,
@@ -234,13 +295,13 @@ fn run_write(
 
 /// Finds the field whose constraint the message names. (Of a Postgres error, the frames in between keep the message but
 /// not the constraint's own field; the name is looked for as a whole, in quotes of any language.)
-fn violated(
+fn violated<R>(
     collection: &Collection,
     cause: CaughtError,
     suffix: &str,
     code: &'static str,
     text: &str,
-) -> Result<Option<String>, Error> {
+) -> Result<R, Error> {
     let CaughtError::PostgresError(report) = &cause else {
         cause.rethrow()
     };

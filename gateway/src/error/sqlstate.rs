@@ -12,6 +12,7 @@ fn code_of(status: StatusCode) -> &'static str {
         StatusCode::FORBIDDEN => "forbidden",
         StatusCode::NOT_FOUND => "not_found",
         StatusCode::CONFLICT => "conflict",
+        StatusCode::PRECONDITION_FAILED => "precondition_failed",
         StatusCode::UNPROCESSABLE_ENTITY => "unprocessable",
         _ => "bad_request",
     }
@@ -50,12 +51,15 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
         }
         ("42501", _) => Answer::new(StatusCode::FORBIDDEN, "forbidden", message),
         ("28000" | "28P01", _) => Answer::new(StatusCode::UNAUTHORIZED, "unauthenticated", message),
-        ("44000", _) => Answer::new(
-            StatusCode::BAD_REQUEST,
-            "rule_not_satisfied",
-            "Record does not satisfy collection rules",
-        ),
-        ("P0002", _) => Answer::new(StatusCode::NOT_FOUND, "not_found", message),
+        ("44000", detail) => {
+            let message = "Record does not satisfy collection rules";
+            let answer = Answer::new(StatusCode::BAD_REQUEST, "rule_not_satisfied", message);
+            merged(answer, object(detail))
+        }
+        ("P0002", detail) => {
+            let answer = Answer::new(StatusCode::NOT_FOUND, "not_found", message);
+            merged(answer, object(detail))
+        }
         ("22P02", Some(Value::Array(faults))) => {
             let misfits = faults.iter().map(misfit_of).collect();
             let answer = Answer::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", message);
@@ -86,8 +90,24 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
                 Answer::new(status, code_of(status), message)
             }
             ("22" | "54", Some(Value::Object(more))) => {
-                let answer = Answer::new(StatusCode::BAD_REQUEST, "invalid_expression", message);
-                merged(answer, more)
+                let code = match more.contains_key("errors") {
+                    true => "invalid_expression",
+                    false => "bad_request",
+                };
+                merged(Answer::new(StatusCode::BAD_REQUEST, code, message), more)
+            }
+            ("23", Some(Value::Object(mut more))) if state == "23514" => {
+                let faults = more.remove("details").and_then(|faults| match faults {
+                    Value::Array(faults) => Some(faults),
+                    _ => None,
+                });
+                let answer = Answer::new(StatusCode::BAD_REQUEST, "validation_error", message);
+                merged(
+                    answer
+                        .titled("Validation error")
+                        .faults(faults.unwrap_or_default()),
+                    more,
+                )
             }
             ("22" | "23", Some(Value::Array(faults))) if state != "23505" && state != "23503" => {
                 let answer = Answer::new(StatusCode::BAD_REQUEST, "validation_error", message);
@@ -113,6 +133,13 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
     }
 }
 
+fn object(detail: Option<Value>) -> Map<String, Value> {
+    match detail {
+        Some(Value::Object(object)) => object,
+        _ => Map::new(),
+    }
+}
+
 /// Takes over the keys of a DETAIL object that are part of the wire format.
 fn merged(mut answer: Answer, more: Map<String, Value>) -> Answer {
     for (key, value) in more {
@@ -122,7 +149,7 @@ fn merged(mut answer: Answer, more: Map<String, Value>) -> Answer {
                     answer.error = title.into();
                 }
             }
-            "errors" | "details" | "referenced_by" | "field" => {
+            "errors" | "details" | "referenced_by" | "field" | "index" => {
                 answer.more.insert(key, value);
             }
             _ => {}

@@ -292,6 +292,27 @@ impl<'a> Query<'a> {
         word
     }
 
+    /// True or false, in the spellings that client libraries use.
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        let text = self.text(name)?;
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Some(true),
+            "false" | "0" | "no" | "off" => Some(false),
+            _ => {
+                self.note("bool_parsing", name, "Input should be true or false");
+                None
+            }
+        }
+    }
+
+    /// The value of a parameter that must be there; empty, and noted, when it is not.
+    pub fn required(&mut self, name: &str, value: Option<String>) -> String {
+        if value.is_none() {
+            self.note("missing", name, "Field required");
+        }
+        value.unwrap_or_default()
+    }
+
     fn note(&mut self, kind: &'static str, name: &str, msg: impl Into<Cow<'static, str>>) {
         self.misfits.push(misfit(kind, "query", name, msg));
     }

@@ -29,6 +29,11 @@ pub fn app(state: State) -> Router {
             .merge(patch(records::change))
             .delete(records::delete)
     };
+    let batch = || {
+        post(records::create_many)
+            .patch(records::change_many)
+            .delete(records::delete_many)
+    };
     let table = Table::new(&state.config.api_prefix)
         .at("/auth/register", post(auth::register::register))
         .at("/auth/login", post(auth::login::login))
@@ -54,11 +59,15 @@ pub fn app(state: State) -> Router {
         .at("/audit-logs", get(audit::list))
         .at("/audit-logs/{id}", get(audit::view))
         .at("/records/{collection}", get(records::list).post(records::create))
+        .at("/records/{collection}/aggregate", get(records::aggregate))
+        .at("/records/{collection}/batch", batch())
         .at("/records/{collection}/{id}", record())
         .at(
             "/{collection}",
             records::short(get(records::list).post(records::create)),
         )
+        .at("/{collection}/aggregate", records::short(get(records::aggregate)))
+        .at("/{collection}/batch", records::short(batch()))
         .at("/{collection}/{id}", records::short(record()))
         .at("", get(health::root));
 

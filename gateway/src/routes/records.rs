@@ -3,7 +3,7 @@
 //! Nothing is interpreted here: filter, sort and field list stay text, records stay bytes.
 
 use axum::extract::{RawPathParams, Request};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -78,6 +78,10 @@ pub async fn list(
                 &page.skip,
                 &page.limit,
                 &page.fields,
+                &page.expand,
+                &page.cursor,
+                &page.cursor_before,
+                &page.include_count,
             ],
         )
         .await
@@ -92,12 +96,40 @@ pub async fn view(
 ) -> Result<Json, Error> {
     let mut query = Query::new(uri.query());
     let fields = query.text("fields");
-    if query.text("expand").is_some() {
-        return Err(Error::NotAvailable(EXPAND));
-    }
+    let expand = query.text("expand");
     state
         .database
-        .json(&caller, Statement::RecordsView, &[&collection, &id, &fields])
+        .json(
+            &caller,
+            Statement::RecordsView,
+            &[&collection, &id, &fields, &expand],
+        )
+        .await
+}
+
+/// `GET /records/{collection}/aggregate`. Unknown parameters are ignored; `functions` must be there.
+pub async fn aggregate(
+    state: State,
+    CallerOrAnonymous(caller): CallerOrAnonymous,
+    Path(collection): Path<String>,
+    uri: Uri,
+) -> Result<Json, Error> {
+    let mut query = Query::new(uri.query());
+    let (filter, group_by, having) = (
+        query.single("filter")?,
+        query.single("group_by")?,
+        query.single("having")?,
+    );
+    let functions = query.single("functions")?;
+    let functions = query.required("functions", functions);
+    query.finish()?;
+    state
+        .database
+        .json(
+            &caller,
+            Statement::RecordsAggregate,
+            &[&collection, &functions, &group_by, &filter, &having],
+        )
         .await
 }
 
@@ -120,9 +152,10 @@ pub async fn replace(
     state: State,
     caller: CallerOrAnonymous,
     path: Path<(String, String)>,
+    headers: HeaderMap,
     body: JsonObject,
 ) -> Result<Json, Error> {
-    update(&state, caller, path, body, true).await
+    update(&state, caller, path, &headers, body, true).await
 }
 
 /// `PATCH /records/{collection}/{id}`.
@@ -130,24 +163,27 @@ pub async fn change(
     state: State,
     caller: CallerOrAnonymous,
     path: Path<(String, String)>,
+    headers: HeaderMap,
     body: JsonObject,
 ) -> Result<Json, Error> {
-    update(&state, caller, path, body, false).await
+    update(&state, caller, path, &headers, body, false).await
 }
 
 async fn update(
     state: &State,
     CallerOrAnonymous(caller): CallerOrAnonymous,
     Path((collection, id)): Path<(String, String)>,
+    headers: &HeaderMap,
     JsonObject(body): JsonObject,
     replace: bool,
 ) -> Result<Json, Error> {
+    let if_match = if_match(headers);
     state
         .database
         .json(
             &caller,
             Statement::RecordsUpdate,
-            &[&collection, &id, &body, &replace],
+            &[&collection, &id, &body, &replace, &if_match],
         )
         .await
 }
@@ -157,15 +193,66 @@ pub async fn delete(
     state: State,
     CallerOrAnonymous(caller): CallerOrAnonymous,
     Path((collection, id)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Error> {
+    let if_match = if_match(&headers);
     state
         .database
-        .flag(&caller, Statement::RecordsDelete, &[&collection, &id])
+        .flag(&caller, Statement::RecordsDelete, &[&collection, &id, &if_match])
         .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-const EXPAND: &str = "Query parameter 'expand'";
+/// `POST /records/{collection}/batch`.
+pub async fn create_many(
+    state: State,
+    caller: CallerOrAnonymous,
+    collection: Path<String>,
+    body: JsonObject,
+) -> Result<(StatusCode, Json), Error> {
+    let created = batch(&state, caller, collection, body, Statement::RecordsCreateMany).await?;
+    Ok((StatusCode::CREATED, created))
+}
+
+/// `PATCH /records/{collection}/batch`.
+pub async fn change_many(
+    state: State,
+    caller: CallerOrAnonymous,
+    collection: Path<String>,
+    body: JsonObject,
+) -> Result<Json, Error> {
+    batch(&state, caller, collection, body, Statement::RecordsUpdateMany).await
+}
+
+/// `DELETE /records/{collection}/batch`, with a body.
+pub async fn delete_many(
+    state: State,
+    caller: CallerOrAnonymous,
+    collection: Path<String>,
+    body: JsonObject,
+) -> Result<Json, Error> {
+    batch(&state, caller, collection, body, Statement::RecordsDeleteMany).await
+}
+
+async fn batch(
+    state: &State,
+    CallerOrAnonymous(caller): CallerOrAnonymous,
+    Path(collection): Path<String>,
+    JsonObject(body): JsonObject,
+    statement: Statement,
+) -> Result<Json, Error> {
+    state
+        .database
+        .json(&caller, statement, &[&collection, &body])
+        .await
+}
+
+/// The header `If-Match`; one that is no text matches nothing.
+fn if_match(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::IF_MATCH)
+        .map(|value| value.to_str().unwrap_or_default())
+}
 
 /// The parameters of a list.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -175,6 +262,10 @@ struct Page {
     fields: Option<String>,
     skip: Option<i64>,
     limit: Option<i64>,
+    expand: Option<String>,
+    cursor: Option<String>,
+    cursor_before: Option<String>,
+    include_count: Option<bool>,
 }
 
 impl Page {
@@ -186,23 +277,16 @@ impl Page {
             fields: query.single("fields")?,
             skip: query.number("skip", 0..=i64::MAX),
             limit: None,
+            expand: query.single("expand")?,
+            cursor: query.single("cursor")?,
+            cursor_before: query.single("cursor_before")?,
+            include_count: query.flag("include_count"),
         };
         for name in ["per_page", "perPage", "limit"] {
             page.limit = query.number(name, 1..=100).or(page.limit);
         }
         // More pages than this have no number that fits.
         let number = query.number("page", 1..=i64::MAX / 100);
-        let later = [
-            ("expand", EXPAND),
-            ("cursor", CURSOR),
-            ("cursor_before", CURSOR),
-            ("include_count", "Query parameter 'include_count'"),
-        ];
-        for (name, what) in later {
-            if query.text(name).is_some() {
-                return Err(Error::NotAvailable(what));
-            }
-        }
         if let Some(name) = query.left_over() {
             return Err(Error::UnsupportedParameter(name.to_owned()));
         }
@@ -213,8 +297,6 @@ impl Page {
         Ok(page)
     }
 }
-
-const CURSOR: &str = "Paging with a cursor";
 
 /// What the database takes when no limit is given (`docs/sql-api.md` §2); needed to turn a page number into `skip`.
 const DEFAULT_LIMIT: i64 = 30;
@@ -257,6 +339,7 @@ mod tests {
                 fields: Some("id".into()),
                 skip: Some(20),
                 limit: Some(10),
+                ..Page::default()
             })
         );
     }
@@ -277,14 +360,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_repeated_or_not_there_yet_is_refused_and_never_ignored() {
+    fn what_is_unknown_or_repeated_is_refused_and_never_ignored() {
         assert!(matches!(page("status=x"), Err(Error::UnsupportedParameter(name)) if name == "status"));
         assert!(matches!(
             page("filter=a&filter=b"),
             Err(Error::RepeatedParameter("filter"))
         ));
-        for query in ["expand=a", "cursor=", "cursor_before=x", "include_count=true"] {
-            assert!(matches!(page(query), Err(Error::NotAvailable(_))), "{query}");
-        }
+        assert!(matches!(page("include_count=maybe"), Err(Error::Misfits(_))));
+        assert_eq!(
+            page("cursor=").ok().and_then(|page| page.cursor).as_deref(),
+            Some("")
+        );
     }
 }

@@ -1,14 +1,18 @@
 //! What a request asks for (filter, sort, fields, page), turned into the text of one SELECT. Values are parameters, so
 //! the text depends on the shape of the request only and its plan can be kept.
 
+mod order;
+
 use std::rc::Rc;
 
 use pgrx::datum::{DatumWithOid, Uuid};
 use snackbase_core::names::quote;
 use snackbase_core::rules::{self, Param};
-use snackbase_core::schema::{FieldList, FieldType, is_system_field};
+use snackbase_core::schema::{FieldList, is_system_field};
 
-use crate::collections::{Access, Collection, Readable, readable_columns, rule_schema, value_expression};
+pub use order::{Order, Place};
+
+use crate::collections::{Access, Collection, Readable, readable_columns, rule_schema, sees_masks};
 use crate::context::Operation;
 use crate::error::Error;
 use crate::json::{Form, Member};
@@ -20,9 +24,20 @@ pub struct Projection {
     pub select: String,
     /// The members of the record object, in the same order.
     pub members: Vec<Member>,
+    names: Vec<String>,
     /// Whether the object lacks columns that the caller would see without `fields` and field lists. Lists show the name
     /// of the record's account only when it does not (contract `records.md` §2).
     pub trimmed: bool,
+}
+
+impl Projection {
+    /// The member that shows this field, if it is shown.
+    pub fn member(&mut self, field: &str) -> Option<&mut Member> {
+        self.names
+            .iter()
+            .position(|name| name == field)
+            .map(|at| &mut self.members[at])
+    }
 }
 
 /// What the caller can read of a record, trimmed to the names asked for. Without such names the projection is made once
@@ -37,22 +52,27 @@ pub fn projection(
     fields: Option<&str>,
 ) -> Result<Rc<Projection>, Error> {
     match wanted_fields(fields) {
-        Some(wanted) => build_projection(collection, operation, access, Some(&wanted)).map(Rc::new),
+        Some(_) => own_projection(collection, operation, access, fields).map(Rc::new),
         None => {
             let key = (operation, matches!(access, Access::Everything));
-            collection.projection(key, || build_projection(collection, operation, access, None))
+            collection.projection(key, || own_projection(collection, operation, access, None))
         }
     }
 }
 
-fn build_projection(
+/// The same, made for this request alone.
+///
+/// # Errors
+/// As [`projection`].
+pub fn own_projection(
     collection: &Collection,
     operation: Operation,
     access: Access<'_>,
-    wanted: Option<&[&str]>,
+    fields: Option<&str>,
 ) -> Result<Projection, Error> {
+    let wanted = wanted_fields(fields);
     let mut columns = readable_columns(collection, access)?;
-    if let Some(wanted) = wanted {
+    if let Some(wanted) = &wanted {
         columns.retain(|column| is_system_field(&column.name) || wanted.contains(&column.name.as_str()));
     }
     let trimmed = wanted.is_some() || matches!(access, Access::Listed(FieldList::Only(_)));
@@ -64,10 +84,14 @@ fn build_projection(
         .map(|column| column.expression.as_str())
         .collect::<Vec<_>>()
         .join(", ");
-    let members = columns.into_iter().map(|column| column.member).collect();
+    let (names, members) = columns
+        .into_iter()
+        .map(|column| (column.name, column.member))
+        .unzip();
     Ok(Projection {
         select,
         members,
+        names,
         trimmed,
     })
 }
@@ -102,7 +126,7 @@ fn account_name(collection: &Collection, access: Access<'_>) -> Readable {
 
 /// A compiled filter: a condition and the values of its parameters.
 pub struct Condition {
-    /// `where …`, or empty.
+    /// A boolean expression; `true` when nothing is asked for.
     pub sql: String,
     /// The values, starting at the parameter number that was asked for.
     pub params: Vec<Param>,
@@ -111,7 +135,7 @@ pub struct Condition {
 /// Compiles a filter over what the caller can read; parameters are numbered from `first`.
 ///
 /// # Errors
-/// [`Error::Filter`].
+/// [`Error::Expression`].
 pub fn condition(
     collection: &Collection,
     access: Access<'_>,
@@ -121,61 +145,20 @@ pub fn condition(
     let compiled = match filter {
         None => None,
         Some(source) => {
-            rules::compile_filter(source, &rule_schema(collection, access), first).map_err(Error::Filter)?
+            let schema = rule_schema(collection, access, sees_masks(collection, access)?);
+            rules::compile_filter(source, &schema, first).map_err(Error::filter)?
         }
     };
     Ok(match compiled {
         None => Condition {
-            sql: String::new(),
+            sql: "true".to_owned(),
             params: Vec::new(),
         },
         Some(filter) => Condition {
-            sql: format!("where {}", filter.sql),
+            sql: filter.sql,
             params: filter.params,
         },
     })
-}
-
-/// `order by …` for a comma list of keys: `-f` descends, `f` and `+f` ascend (a leading space is a `+` that was not
-/// encoded). Keys the caller cannot read are ignored, the default is newest first, and `id` makes the order total.
-///
-/// # Errors
-/// [`Error::Internal`], see [`value_expression`].
-pub fn order_by(collection: &Collection, access: Access<'_>, sort: Option<&str>) -> Result<String, Error> {
-    let mut keys: Vec<String> = Vec::new();
-    let mut last = "desc";
-    for key in sort.unwrap_or_default().split(',') {
-        let (name, direction) = match key.strip_prefix('-') {
-            Some(name) => (name.trim(), "desc"),
-            None => (key.trim_start_matches(['+', ' ']).trim(), "asc"),
-        };
-        if let Some(expression) = sortable(collection, access, name)? {
-            keys.push(format!("{expression} {direction}"));
-            last = direction;
-        }
-    }
-    let table = quote(&collection.table);
-    if keys.is_empty() {
-        keys.push(format!("{table}.created_at desc"));
-    }
-    Ok(format!("order by {}, {table}.id {last}", keys.join(", ")))
-}
-
-fn sortable(collection: &Collection, access: Access<'_>, name: &str) -> Result<Option<String>, Error> {
-    if is_system_field(name) {
-        return Ok(Some(format!("{}.{}", quote(&collection.table), quote(name))));
-    }
-    let field = collection
-        .definition
-        .fields
-        .iter()
-        .find(|field| field.name == name && access.allows(collection, field));
-    match field {
-        Some(field) if !matches!(field.field_type, FieldType::Json | FieldType::File) && !field.encrypted => {
-            value_expression(collection, field).map(Some)
-        }
-        _ => Ok(None),
-    }
 }
 
 /// A filter's values as parameters.
