@@ -25,7 +25,7 @@ struct Key {
     nullable: bool,
 }
 
-/// The keys of an order; the last one is `id`, which makes it total.
+/// The keys of an order. One of them is `id`, which makes it total.
 pub struct Order(Vec<Key>);
 
 impl Order {
@@ -36,24 +36,25 @@ impl Order {
     /// [`Error::Query`] for a field whose values the caller sees masked: their order would tell what the mask hides.
     pub fn read(collection: &Collection, access: Access<'_>, sort: Option<&str>) -> Result<Order, Error> {
         let mut keys: Vec<Key> = Vec::new();
+        let mut last_descends = true;
         for key in sort.unwrap_or_default().split(',') {
             let (name, descending) = match key.strip_prefix('-') {
                 Some(name) => (name.trim(), true),
                 None if key.starts_with(['+', ' ']) => (key.trim_start_matches(['+', ' ']).trim(), false),
                 None => (key.trim(), guc::sorts_bare_names_descending()),
             };
-            if let Some(key) = sort_key(collection, access, name, descending)?
-                && !keys.iter().any(|other| other.name == key.name)
-            {
-                keys.push(key);
+            if let Some(key) = sort_key(collection, access, name, descending)? {
+                last_descends = descending;
+                if !keys.iter().any(|other| other.name == key.name) {
+                    keys.push(key);
+                }
             }
         }
         if keys.is_empty() {
             keys.push(system_key(collection, "created_at", true));
         }
         if !keys.iter().any(|key| key.name == "id") {
-            let descending = keys.last().is_some_and(|key| key.descending);
-            keys.push(system_key(collection, "id", descending));
+            keys.push(system_key(collection, "id", last_descends));
         }
         Ok(Order(keys))
     }
