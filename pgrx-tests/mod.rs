@@ -13,6 +13,7 @@ mod context;
 mod doctor;
 mod fields;
 mod isolation;
+mod macros;
 mod reading;
 mod records;
 mod rules;

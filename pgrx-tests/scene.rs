@@ -147,6 +147,15 @@ impl Outcome {
         assert_eq!(self.answer(), expected);
     }
 
+    /// Asserts a refusal of any kind.
+    #[track_caller]
+    pub fn refused_any(self) -> Refusal {
+        match self {
+            Outcome::Refused(refusal) => refusal,
+            Outcome::Answer(answer) => panic!("expected a refusal, but it worked: {answer}"),
+        }
+    }
+
     /// Asserts a refusal with this SQLSTATE.
     #[track_caller]
     pub fn refused(self, code: &str) -> Refusal {

@@ -56,7 +56,8 @@ grant snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackb
 create schema if not exists snackbase_bi;
 grant usage, create on schema snackbase_bi to snackbase_reader;
 grant usage on schema snackbase_bi to snackbase_bi;
-grant usage, create on schema snackbase to snackbase_owner;
+-- (with grant option, because it lends `create` to snackbase_hook while the function of a macro is made: src/macros/)
+grant usage, create on schema snackbase to snackbase_owner with grant option;
 grant usage on schema snackbase
    to snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete,
       snackbase_member, snackbase_superadmin, snackbase_hook, snackbase_reader, snackbase_gateway;

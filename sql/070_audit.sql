@@ -197,5 +197,6 @@ begin
     perform snackbase._audit_attach('snackbase.users_groups', 'group_id,user_id');
     perform snackbase._audit_attach('snackbase.collections', 'id');
     perform snackbase._audit_attach('snackbase.collection_rules', 'id');
+    perform snackbase._audit_attach('snackbase.macros', 'id');
 end
 $$;

@@ -57,7 +57,7 @@ begin
         select d.object_identity into touched
           from pg_catalog.pg_event_trigger_dropped_objects() d
          where coalesce(d.schema_name, d.address_names[1]) = 'snackbase'
-           and d.object_type in ('table', 'table column', 'table constraint', 'trigger', 'policy', 'rule', 'index')
+           and d.object_type in ('table', 'table column', 'table constraint', 'trigger', 'policy', 'rule', 'index', 'function')
          limit 1;
     else
         -- Triggers, policies and rewrite rules have no schema of their own; they count by their table's. A table that was
@@ -71,7 +71,9 @@ begin
           left join pg_catalog.pg_class m on d.command_tag = 'ALTER TABLE' and d.classid = 'pg_catalog.pg_class'::regclass and m.oid = d.objid
          where not d.in_extension
            and (m.relnamespace = 'snackbase'::regnamespace or m.relowner = 'snackbase_owner'::regrole
-                or c.relnamespace = 'snackbase'::regnamespace)
+                or c.relnamespace = 'snackbase'::regnamespace
+                -- the function of a macro says what a rule means, and the role it runs as owns it
+                or (d.classid = 'pg_catalog.pg_proc'::regclass and d.schema_name = 'snackbase'))
          limit 1;
     end if;
     if touched is not null then

@@ -56,6 +56,11 @@ begin
     -- The views of snackbase_bi belong to the role they read as.
     alter function snackbase._bi_view_replace(text) owner to snackbase_reader;
     alter function snackbase._bi_view_drop(text) owner to snackbase_reader;
+    -- The functions of macros belong to the role they run as; so does what makes and tries them.
+    alter function snackbase._macro_function_make(text, int, text) owner to snackbase_hook;
+    alter function snackbase._macro_function_drop(text, int) owner to snackbase_hook;
+    alter function snackbase._macro_probe(text, int) owner to snackbase_hook;
+    alter function snackbase._macro_run(bigint, json) owner to snackbase_hook;
 end
 $$;
 
@@ -68,12 +73,24 @@ create policy member on snackbase.groups for select to snackbase_member using (t
 create policy member on snackbase.users_groups for select to snackbase_member using (true);
 create policy member on snackbase.roles for select to snackbase_member using (true);
 create policy member on snackbase.audit_change for select to snackbase_member using (true);
+create policy member on snackbase.macros for select to snackbase_member using (true);
+
+-- What somebody else's SQL (macros) may read of the core tables: the people, groups and roles of its account, and no
+-- password hash. Policy `account` binds it as it binds members.
+create policy hook on snackbase.accounts for select to snackbase_hook using (id = (select snackbase.current_account_id()));
+create policy hook on snackbase.users for select to snackbase_hook using (true);
+create policy hook on snackbase.groups for select to snackbase_hook using (true);
+create policy hook on snackbase.users_groups for select to snackbase_hook using (true);
+create policy hook on snackbase.roles for select to snackbase_hook using (true);
 
 grant select (id, name) on snackbase.accounts to snackbase_list;
 grant select on snackbase.accounts, snackbase.groups, snackbase.users_groups, snackbase.roles,
                 snackbase.audit_change, snackbase.audit_log
    to snackbase_member;
 grant select (id, account_id, email, role_id, is_active, email_verified, created_at, updated_at) on snackbase.users to snackbase_member;
+grant select on snackbase.macros to snackbase_member, snackbase_superadmin;
+grant select on snackbase.accounts, snackbase.groups, snackbase.users_groups, snackbase.roles to snackbase_hook;
+grant select (id, account_id, email, role_id, is_active, email_verified, created_at, updated_at) on snackbase.users to snackbase_hook;
 
 grant select, insert, update, delete on snackbase.accounts, snackbase.account_code_counter, snackbase.roles, snackbase.users,
                 snackbase.groups, snackbase.users_groups
@@ -106,6 +123,21 @@ alter function snackbase._collection_change(text, json) set client_min_messages 
 alter function snackbase.collection_rules_change(text, json) set client_min_messages = warning;
 alter function snackbase._collection_drop(text) set client_min_messages = warning;
 
+alter function snackbase.macro_change(bigint, json) set lock_timeout = '2s';
+alter function snackbase.macro_create(json) set lock_timeout = '2s';
+alter function snackbase.macro_drop(bigint) set lock_timeout = '2s';
+alter function snackbase.macro_change(bigint, json) set client_min_messages = warning;
+-- Bodies of macros are read as an author writes them: names of collections' tables (col_posts) and of core tables (users)
+-- without a schema, never hiding what PostgreSQL has, and a backslash in a plain string is itself.
+alter function snackbase._macro_function_make(text, int, text) set search_path = pg_catalog, snackbase, pg_temp;
+alter function snackbase._macro_function_make(text, int, text) set standard_conforming_strings = on;
+alter function snackbase._macro_probe(text, int) set search_path = pg_catalog, snackbase, pg_temp;
+alter function snackbase._macro_probe(text, int) set standard_conforming_strings = on;
+alter function snackbase._macro_probe(text, int) set transaction_read_only = on;
+alter function snackbase._macro_run(bigint, json) set search_path = pg_catalog, snackbase, pg_temp;
+alter function snackbase._macro_run(bigint, json) set standard_conforming_strings = on;
+alter function snackbase._macro_run(bigint, json) set transaction_read_only = on;
+
 -- Functions: nothing for PUBLIC except what policies and views call in the name of whoever asks.
 revoke all on all functions in schema snackbase from public;
 grant execute on function
@@ -121,6 +153,14 @@ grant execute on function
     snackbase.abort(int, text)
    to public;
 grant execute on all functions in schema snackbase to snackbase_owner;
+grant execute on function snackbase._macro_probe(text, int), snackbase._truth(boolean), snackbase._truth(float8), snackbase._truth(text)
+   to snackbase_hook;
+grant execute on function snackbase.macro_list(bigint, bigint), snackbase.macro_view(bigint), snackbase._macro_json(snackbase.macros)
+   to snackbase_gateway, snackbase_member, snackbase_superadmin;
+grant execute on function
+    snackbase.macro_create(json), snackbase.macro_change(bigint, json), snackbase.macro_drop(bigint), snackbase.macro_test(bigint, json)
+   to snackbase_gateway, snackbase_superadmin;
+grant execute on function snackbase._macro_run(bigint, json), snackbase._time_limit(int), snackbase._time_limit_end() to snackbase_superadmin;
 grant execute on function snackbase._collection_load(text) to snackbase_reader;
 grant execute on function
     snackbase._collection_load(text),
@@ -179,6 +219,8 @@ select pg_catalog.pg_extension_config_dump('snackbase.sessions', '');
 select pg_catalog.pg_extension_config_dump('snackbase.refresh_tokens', '');
 select pg_catalog.pg_extension_config_dump('snackbase.collections', '');
 select pg_catalog.pg_extension_config_dump('snackbase.collection_rules', '');
+select pg_catalog.pg_extension_config_dump('snackbase.macros', '');
+select pg_catalog.pg_extension_config_dump('snackbase.macros_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change_id_seq', '');
 

@@ -397,7 +397,7 @@ pub fn caller_sees_pii() -> Result<bool, Error> {
 
 /// Who goes into `created_by`: the caller's id, `anonymous`, or the login role of a direct SQL session.
 #[pg_extern(stable, parallel_restricted)]
-fn current_actor() -> String {
+pub fn current_actor() -> String {
     match guc::USER_ID.get() {
         Some(id) => id,
         None if Context::current().is_anonymous() => ANONYMOUS.to_owned(),
@@ -409,6 +409,18 @@ fn parse_uuid(text: &str) -> Option<Uuid> {
     text.parse::<uuid::Uuid>()
         .ok()
         .map(|id| Uuid::from_bytes(*id.as_bytes()))
+}
+
+/// Lets the running statement be cancelled after so many milliseconds; see [`guc::limit_time`].
+#[pg_extern(volatile, parallel_restricted)]
+fn _time_limit(milliseconds: i32) {
+    guc::limit_time(milliseconds);
+}
+
+/// Ends the limit of [`_time_limit`].
+#[pg_extern(volatile, parallel_restricted)]
+fn _time_limit_end() {
+    guc::unlimit_time();
 }
 
 /// Is a function of this extension doing DDL right now? Asked by the event trigger that guards our tables.

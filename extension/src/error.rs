@@ -115,12 +115,68 @@ pub enum Error {
     /// Records that refer to this one forbid its removal.
     #[error("The record is still referenced by other records")]
     RecordReferenced,
+    /// No macro of this id.
+    #[error("Macro {0} not found")]
+    MacroNotFound(i64),
+    /// The body of a macro that does not compile.
+    #[error("Invalid macro: {}", rules::summary(.0))]
+    Macro(Vec<rules::Error>),
+    /// A rule, or another macro, that would no longer compile after a change of a macro.
+    #[error("Invalid {what}: {reason}")]
+    MacroBreaks {
+        /// `list_rule of collection 'posts'`, for people.
+        what: String,
+        /// Why.
+        reason: String,
+        /// Every error of the compiler.
+        errors: Vec<rules::Error>,
+        /// What goes beside each error: collection and key of the rule.
+        place: Vec<(&'static str, String)>,
+    },
+    /// A macro that is to be deleted and is used.
+    #[error(
+        "Cannot delete macro '{name}': it is used in {rules} collection rule(s){}",
+        also_in(macros)
+    )]
+    MacroInUse {
+        /// The macro.
+        name: String,
+        /// How many rules use it, directly or through other macros.
+        rules: usize,
+        /// The macros that do.
+        macros: Vec<String>,
+    },
+    /// A collection that is to be dropped and is read by macros.
+    #[error("Collection is used by {0}")]
+    CollectionInMacros(String),
     /// Our own defect: what the database holds contradicts what the code believes.
     #[error("internal: {0}")]
     Internal(String),
     /// A failure of SPI itself. (Failures of the statements it runs keep their own SQLSTATE.)
     #[error("internal: {0}")]
     Spi(#[from] pgrx::spi::SpiError),
+}
+
+fn also_in(macros: &[String]) -> String {
+    match macros {
+        [] => String::new(),
+        names => format!(
+            ", and by the macro(s) {}",
+            names
+                .iter()
+                .map(|name| format!("@{name}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    }
+}
+
+/// The five characters of a SQLSTATE.
+pub fn state_of(code: PgSqlErrorCode) -> String {
+    let code = code as i32;
+    (0..5)
+        .map(|place| char::from(b'0' + ((code >> (6 * place)) & 0x3f) as u8))
+        .collect()
 }
 
 fn problem_texts(problems: &[Problem]) -> String {
@@ -171,8 +227,11 @@ impl Error {
             | Error::Malformed(_)
             | Error::Expression { .. }
             | Error::Query { .. }
-            | Error::Rule { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
-            Error::AccountNotFound
+            | Error::Rule { .. }
+            | Error::Macro(_)
+            | Error::MacroBreaks { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Error::MacroNotFound(_)
+            | Error::AccountNotFound
             | Error::CollectionNotFound(_)
             | Error::RecordNotFound
             | Error::ItemNotFound { .. } => Code::ERRCODE_NO_DATA_FOUND,
@@ -182,7 +241,10 @@ impl Error {
             Error::Shape(_) => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             Error::RuleDenied => Code::ERRCODE_WITH_CHECK_OPTION_VIOLATION,
             Error::Conflict { .. } => Code::ERRCODE_UNIQUE_VIOLATION,
-            Error::Referenced(_) | Error::RecordReferenced => Code::ERRCODE_FOREIGN_KEY_VIOLATION,
+            Error::Referenced(_)
+            | Error::RecordReferenced
+            | Error::MacroInUse { .. }
+            | Error::CollectionInMacros(_) => Code::ERRCODE_FOREIGN_KEY_VIOLATION,
             Error::Internal(_) | Error::Spi(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -198,6 +260,17 @@ impl Error {
             Error::Item { index, error } => return error.item_detail(*index),
             Error::Expression { title, errors } => json!({"error": title, "errors": errors}),
             Error::Query { title, .. } => json!({"error": title}),
+            Error::Macro(errors) => json!({"error": "Invalid macro", "errors": errors}),
+            Error::MacroBreaks { errors, place, .. } => {
+                let errors = errors.iter().map(|error| {
+                    let mut object = json!(error);
+                    for (key, value) in place {
+                        object[key] = json!(value);
+                    }
+                    object
+                });
+                json!({"error": "A rule would break", "errors": errors.collect::<Vec<_>>()})
+            }
             Error::Rule { key, errors } => json!({"errors": rule_errors(errors, key)}),
             Error::Invalid(problems) | Error::Definition(problems) | Error::Shape(problems) => {
                 json!(problems)

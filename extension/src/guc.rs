@@ -246,6 +246,52 @@ pub fn is_session_superuser() -> bool {
     unsafe { pg_sys::superuser_arg(pg_sys::GetSessionUserId()) }
 }
 
+// Not in pgrx's bindings; declared in `utils/timeout.h`, the same in PostgreSQL 15 to 18.
+unsafe extern "C-unwind" {
+    fn enable_timeout_at(id: i32, finish: pg_sys::TimestampTz);
+    fn disable_timeout(id: i32, keep_indicator: bool);
+    fn get_timeout_active(id: i32) -> bool;
+    fn get_timeout_finish_time(id: i32) -> pg_sys::TimestampTz;
+}
+
+/// `STATEMENT_TIMEOUT` of `enum TimeoutId`.
+const STATEMENT_TIMEOUT: i32 = 3;
+
+thread_local! {
+    /// When the statement would have been cancelled without the limit; the outer None: there is no limit of ours.
+    static LIMITED: std::cell::Cell<Option<Option<pg_sys::TimestampTz>>> = const { std::cell::Cell::new(None) };
+}
+
+/// Lets the running statement be cancelled (57014) after so many milliseconds, unless it would be sooner. `statement_timeout`
+/// counts from the start of a statement only, so it cannot be set from within one.
+pub fn limit_time(milliseconds: i32) {
+    // SAFETY: timeouts are a service of the backend's own; STATEMENT_TIMEOUT is registered in every backend and its handler
+    // only sets a flag. After an error the main loop disables all timeouts.
+    unsafe {
+        let before =
+            get_timeout_active(STATEMENT_TIMEOUT).then(|| get_timeout_finish_time(STATEMENT_TIMEOUT));
+        let end = pg_sys::GetCurrentTimestamp() + i64::from(milliseconds) * 1000;
+        LIMITED.set(Some(before));
+        if before.is_none_or(|before| end < before) {
+            disable_timeout(STATEMENT_TIMEOUT, false);
+            enable_timeout_at(STATEMENT_TIMEOUT, end);
+        }
+    }
+}
+
+/// Ends the limit of [`limit_time`]: what was in force before counts again.
+pub fn unlimit_time() {
+    if let Some(before) = LIMITED.take() {
+        // SAFETY: as above.
+        unsafe {
+            disable_timeout(STATEMENT_TIMEOUT, false);
+            if let Some(before) = before {
+                enable_timeout_at(STATEMENT_TIMEOUT, before);
+            }
+        }
+    }
+}
+
 thread_local! {
     static OWN_DDL: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }

@@ -17,6 +17,7 @@ mod doctor;
 mod error;
 mod guc;
 mod json;
+mod macros;
 mod masking;
 mod policies;
 mod query;
@@ -70,10 +71,15 @@ extension_sql_file!(
     requires = ["authentication"]
 );
 extension_sql_file!(
+    "../../sql/055_macros.sql",
+    name = "macros",
+    requires = ["collections"]
+);
+extension_sql_file!(
     "../../sql/070_audit.sql",
     name = "audit",
     requires = [
-        "collections",
+        "macros",
         audit::record::_audit_record,
         audit::entry::_audit_header_hash,
         audit::entry::_audit_chain,

@@ -14,12 +14,13 @@
 //! A locked rule (null) has no policy. A rule that is an expression never admits an anonymous caller, whatever it says.
 
 use snackbase_core::names::quote;
-use snackbase_core::rules::{self, NoMacros, Rule};
+use snackbase_core::rules::{self, Rule};
 use snackbase_core::schema::{FieldType, RULE_KEYS, SYSTEM_FIELDS};
 
 use crate::collections::{Access, Collection, kind, rule_schema};
 use crate::context::Operation;
 use crate::error::Error;
+use crate::macros::Registry;
 use crate::spi;
 
 /// The roles that the account policy binds.
@@ -48,16 +49,21 @@ struct Update {
 /// [`Error::Rule`] for the first rule that does not compile, with all its errors.
 pub fn compile(collection: &Collection) -> Result<Predicates, Error> {
     let schema = rule_schema(collection, Access::Everything, false);
+    let sources = &collection.definition.rules;
+    let macros = Registry::load_for(
+        Operation::ALL
+            .into_iter()
+            .filter_map(|operation| collection.rule(operation)),
+    )?;
     let rule = |index: usize, operation, source: Option<&str>| match source {
         None => Ok(None),
-        Some(source) => rules::compile_rule(source, operation, &schema, &NoMacros)
+        Some(source) => rules::compile_rule(source, operation, &schema, &macros)
             .map(Some)
             .map_err(|errors| Error::Rule {
                 key: RULE_KEYS[index],
                 errors,
             }),
     };
-    let sources = &collection.definition.rules;
     Ok(Predicates {
         list: rule(0, rules::Operation::List, sources.list_rule.as_deref())?.map(using),
         view: rule(1, rules::Operation::View, sources.view_rule.as_deref())?.map(using),
@@ -134,7 +140,41 @@ pub fn apply(collection: &Collection, predicates: &Predicates) -> Result<(), Err
         "select snackbase._bi_view_replace($1)",
         &[collection.id.as_str().into()],
         |_| Ok(()),
-    )
+    )?;
+    prove(collection)
+}
+
+/// Replaces the policies of a collection whose definition stays: what its rules mean has changed.
+///
+/// # Errors
+/// As [`apply`].
+pub fn refresh(collection: &Collection, predicates: &Predicates) -> Result<(), Error> {
+    replace_policies(collection, predicates)?;
+    prove(collection)
+}
+
+/// Plans one statement of each operation as its role. A rule that cannot be planned must not be saved: every request would
+/// fail (policies that refer to each other's tables, for one).
+fn prove(collection: &Collection) -> Result<(), Error> {
+    let relation = &collection.relation;
+    for (role, statement) in [
+        (c"snackbase_list", format!("select id from {relation}")),
+        (c"snackbase_reader", format!("select id from {relation}")),
+        (c"snackbase_view", format!("select id from {relation}")),
+        (
+            c"snackbase_create",
+            format!("insert into {relation} default values"),
+        ),
+        (
+            c"snackbase_update",
+            format!("update {relation} set updated_at = updated_at"),
+        ),
+        (c"snackbase_delete", format!("delete from {relation}")),
+    ] {
+        let _role = spi::Acting::begin(role);
+        spi::explain(&statement, Vec::new())?;
+    }
+    Ok(())
 }
 
 fn replace_policies(collection: &Collection, predicates: &Predicates) -> Result<(), Error> {

@@ -116,14 +116,15 @@ pub fn select_as_viewer<R>(
     run(statement, arguments, false, read)
 }
 
-/// While it lives, the current user is another role.
-struct Acting {
+/// While it lives, the current user is another role of ours. Given back on unwinding, too.
+pub struct Acting {
     user: pg_sys::Oid,
     context: i32,
 }
 
 impl Acting {
-    fn begin(role: &CStr) -> Acting {
+    /// Becomes the role of this name.
+    pub fn begin(role: &CStr) -> Acting {
         let mut before = Acting {
             user: pg_sys::InvalidOid,
             context: 0,
@@ -182,6 +183,20 @@ pub fn attempt<R>(attempt: impl FnOnce() -> Result<R, Error>) -> Result<R, Optio
 /// [`Error::Spi`]; failures inside the statement unwind as Postgres errors.
 pub fn execute(statement: &str) -> Result<(), Error> {
     Spi::connect_mut(|client| client.update(statement, None, &[]).map(|_| ())).map_err(Error::from)
+}
+
+/// The plan of a statement, which is not run, line by line. Text arguments; the plan is made for the current role.
+///
+/// # Errors
+/// [`Error::Spi`]; what Postgres refuses unwinds as its error.
+pub fn explain(statement: &str, arguments: Vec<Option<String>>) -> Result<Vec<String>, Error> {
+    let arguments: Vec<DatumWithOid> = arguments.into_iter().map(DatumWithOid::from).collect();
+    Spi::connect_mut(|client| {
+        client
+            .update(&format!("explain (costs off) {statement}"), None, &arguments)?
+            .map(|row| Ok(row.get::<String>(1)?.unwrap_or_default()))
+            .collect()
+    })
 }
 
 fn run<R>(

@@ -54,6 +54,12 @@ statements! {
     CollectionDrop = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_drop($2) end";
     RulesView = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_rules_view($2) end";
     RulesChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_rules_change($2, $3) end";
+    MacroList = "select case when snackbase.enter($1, 'member') then snackbase.macro_list($2, $3) end";
+    MacroView = "select case when snackbase.enter($1, 'member') then snackbase.macro_view($2) end";
+    MacroCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.macro_create($2) end";
+    MacroChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.macro_change($2, $3) end";
+    MacroDrop = "select case when snackbase.enter($1, 'superadmin') then snackbase.macro_drop($2) end";
+    MacroTest = "select case when snackbase.enter($1, 'superadmin') then snackbase.macro_test($2, $3) end";
     AuditList = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_list($2) end";
     AuditView = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_view($2) end";
     AccountList = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_list($2, $3, $4, $5, $6) end";

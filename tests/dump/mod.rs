@@ -32,11 +32,30 @@ const PROTECTION: &str = "
         select format('owner %s %s', oid::regclass, relowner::regrole) from pg_class where relkind in ('r', 'v') and oid >= 16384
         union all
         select format('trigger %s %s %s', tgrelid::regclass, tgname, tgenabled) from pg_trigger where not tgisinternal
+        union all
+        select format('macro %s %s %s', pg_get_functiondef(oid), proowner::regrole, proacl) from pg_proc where proname like 'macro\\_%%'
     ) as lines";
 
 /// A world with something of everything in it.
 async fn populated() -> World {
     let world = World::new().await;
+    for (name, body) in [
+        (
+            "known_post",
+            "select $1 is null or exists (select from col_posts p where p.id = $1::uuid and p.account_id = @request.auth.account_id::uuid)",
+        ),
+        (
+            "Known_post",
+            "select @known_post($1) and exists (select from users)",
+        ),
+        ("priced", "amount > $1 && @Known_post(post)"),
+    ] {
+        world
+            .root
+            .post("/macros", json!({"name": name, "sql_query": body}))
+            .await
+            .expect(201);
+    }
     world
         .define(json!({
             "name": "lines",
@@ -45,7 +64,7 @@ async fn populated() -> World {
                 {"name": "sku", "type": "text", "unique": true}, {"name": "amount", "type": "number", "default": 1.5},
                 {"name": "day", "type": "date"}, {"name": "moment", "type": "datetime"}, {"name": "extra", "type": "json"}
             ],
-            "list_rule": "post IS NOT NULL", "create_rule": "@request.data.amount > 0", "list_fields": "[\"sku\"]"
+            "list_rule": "post IS NOT NULL && @priced(0)", "create_rule": "@request.data.amount > 0 && @known_post(post)", "list_fields": "[\"sku\"]"
         }))
         .await;
     for (api, name) in [(&world.alice, "acme"), (&world.carol, "globex")] {
@@ -228,6 +247,22 @@ async fn a_restored_database_is_the_same_and_adds_nothing() {
         caller("alice").get("/records/posts").await.expect(200)["total"],
         5
     );
+    assert_eq!(
+        caller("alice").get("/records/lines").await.expect(200)["total"],
+        5
+    );
+    let nobody = json!({"sku": "S8", "amount": 1, "post": "8a5e7e5c-1111-4222-8333-444455556666"});
+    caller("alice").post("/records/lines", nobody).await.expect(400);
+    let macros = caller("root").get("/macros").await.expect(200);
+    let id = macros[0]["id"].as_i64().expect("an id");
+    caller("root")
+        .put(&format!("/macros/{id}"), json!({"sql_query": "select $1 <> ''"}))
+        .await
+        .expect(200);
+    caller("root")
+        .post("/macros", json!({"name": "later", "sql_query": "true"}))
+        .await
+        .expect(201);
     caller("alice")
         .post("/records/lines", json!({"sku": "S0", "amount": 1}))
         .await

@@ -9,6 +9,7 @@ mod cursors;
 mod expand;
 mod identity;
 mod isolation;
+mod macros;
 mod program;
 mod protocol;
 mod records;

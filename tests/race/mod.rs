@@ -371,3 +371,57 @@ async fn a_client_that_hangs_up_cancels_its_own_statement_only() {
     world.alice.get("/records/notes").await.expect(200);
     assert_ne!(watcher.value(backend).await, before);
 }
+
+#[tokio::test]
+async fn a_rule_saved_while_its_macro_changes_is_never_stale() {
+    let world = World::new().await;
+    let made = world
+        .root
+        .post("/macros", json!({"name": "low", "sql_query": "rating < 1"}))
+        .await
+        .expect(201);
+    let path = format!("/macros/{}", made["id"]);
+    world.rules("posts", json!({"list_rule": "@low"})).await;
+    let change = |number: usize| {
+        let (root, path) = (world.root.clone(), path.clone());
+        async move {
+            match number % 3 {
+                0 => {
+                    root.put(&path, json!({"sql_query": format!("rating < {number}")}))
+                        .await
+                }
+                1 => {
+                    root.put(
+                        "/collections/posts/rules",
+                        json!({"list_rule": format!("@low && {number} = {number}")}),
+                    )
+                    .await
+                }
+                _ => {
+                    let fields = json!({"fields": [{"name": "a", "type": "number"}, {"name": "rating", "type": "number"}],
+                                        "name": format!("more{number}"), "view_rule": "@low"});
+                    root.post("/collections", fields).await
+                }
+            }
+        }
+    };
+    let answers = join_all((0..36).map(change)).await;
+    let counts = tally(&answers);
+    assert!(
+        counts.keys().all(|status| [200, 201, 503].contains(status)),
+        "{counts:?}"
+    );
+    // What the macro says now is what every policy says.
+    let superuser = world.database.superuser().await;
+    let stale = superuser
+        .value(
+            "select count(*) || ' of ' || (count(*) filter (where position(m.wanted in pg_get_expr(p.polqual, p.polrelid)) = 0))
+               from pg_policy p,
+                    (select replace(sql_query, 'rating < ', 'rating < (') || ')::double precision' as wanted
+                       from snackbase.macros where name = 'low') m
+              where pg_get_expr(p.polqual, p.polrelid) like '%rating%' and p.polname in ('list', 'view')
+                and p.polrelid <> 'snackbase.col_posts'::regclass or (p.polname = 'list' and p.polrelid = 'snackbase.col_posts'::regclass)",
+        )
+        .await;
+    assert!(stale.ends_with(" of 0") && !stale.starts_with("0 "), "{stale}");
+}

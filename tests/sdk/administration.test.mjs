@@ -31,6 +31,23 @@ test('rules', async () => {
     error.status === 400 && error.message.startsWith('Invalid list_rule'));
 });
 
+test('macros', async () => {
+  const made = await root.macros.create({ name: 'is_mine', sql_query: 'SELECT :who = @request.auth.id', parameters: ['who'] });
+  assert.equal((await root.macros.get(made.id)).name, 'is_mine');
+  const listed = await as('alice').macros.list();
+  assert.ok((listed.items ?? listed).some((macro) => macro.name === 'is_mine'));
+  const changed = await root.macros.update(made.id, { description: 'asks for the caller' });
+  assert.equal(changed.sql_query, made.sql_query);
+  const run = await root.macros.test(made.id, [people.root.user.id]);
+  assert.deepEqual([run.result, run.rows_affected], ['true', 0]);
+  await root.collectionRules.update('posts', { delete_rule: '@is_mine(created_by)' });
+  await assert.rejects(root.macros.delete(made.id), (error) =>
+    error instanceof ConflictError && error.message === "Cannot delete macro 'is_mine': it is used in 1 collection rule(s)");
+  await root.collectionRules.update('posts', { delete_rule: null });
+  await root.macros.delete(made.id);
+  await assert.rejects(as('alice').macros.create({ name: 'x', sql_query: 'true' }), AuthorizationError);
+});
+
 test('accounts and users', async () => {
   const made = await root.accounts.create({ name: 'Umbrella' });
   assert.match(made.account_code, /^[A-Z]{2}[0-9]{4}$/);

@@ -386,7 +386,7 @@ fn built_in_macros() {
         ("@in_time_range(9, 25)", "type_mismatch @18"),
         ("@in_time_range(9.5, 17)", "type_mismatch @15"),
         ("@in_time_range(views, 17)", "type_mismatch @15"),
-        ("@has_permission('read', 'posts')", "unknown_macro @0"),
+        ("@has_permission('peek', 'posts')", "type_mismatch @16"),
         ("@request", "unknown_context @0"),
         ("@request.data", "unknown_context @0"),
         ("@request.auth.id()", "unknown_macro @0"),

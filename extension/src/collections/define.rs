@@ -16,7 +16,7 @@ use super::{Collection, load, table};
 use crate::context::Context;
 use crate::error::Error;
 use crate::json::JsonText;
-use crate::{guc, policies, spi};
+use crate::{guc, macros, policies, spi};
 
 impl From<DefinitionError> for Error {
     fn from(error: DefinitionError) -> Error {
@@ -39,6 +39,8 @@ fn collection_define(definition: JsonText) -> Result<JsonText, ErrorReport> {
 #[pg_extern(volatile, parallel_unsafe)]
 fn collection_change(collection: &str, changes: JsonText) -> Result<JsonText, ErrorReport> {
     require_superadmin()?;
+    // Before counting locks the table: whoever changes a macro takes the same locks in this order.
+    macros::hold();
     refuse_what_rows_forbid(collection, &changes.0)?;
     let changed = spi::update(
         "select snackbase._collection_change($1, $2::json)::text",
@@ -66,6 +68,7 @@ fn collection_rules_change(collection: &str, changes: JsonText) -> Result<JsonTe
 #[pg_extern(volatile, parallel_unsafe)]
 fn collection_drop(collection: &str) -> Result<JsonText, ErrorReport> {
     require_superadmin()?;
+    macros::hold();
     let (_, found) = load(collection)?;
     let records = spi::select(&format!("select count(*) from {}", found.relation), &[], |rows| {
         Ok(rows.first().get_one::<i64>()?.unwrap_or(0))
@@ -108,8 +111,9 @@ fn parse(text: &str) -> Result<Json, Error> {
         .map_err(|e| Error::Shape(vec![Problem::new("body", "json_invalid", e.to_string())]))
 }
 
-/// One change of a collection at a time; readers are not in the way.
+/// One change of a collection at a time, and none while a macro changes; readers are not in the way.
 fn lock_name(name: &str) -> Result<(), Error> {
+    macros::hold();
     spi::update(
         "select pg_advisory_xact_lock(hashtext('snackbase.collection'), hashtext(lower($1)))",
         &[name.into()],
@@ -219,6 +223,7 @@ fn remove(wanted: &str) -> Result<(), Error> {
     if !referring.is_empty() {
         return Err(Error::Referenced(referring));
     }
+    macros::refuse_readers(&current.table)?;
     spi::update(
         "select snackbase._bi_view_drop($1)",
         &[current.id.as_str().into()],

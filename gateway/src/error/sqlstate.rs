@@ -56,6 +56,10 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
             let answer = Answer::new(StatusCode::BAD_REQUEST, "rule_not_satisfied", message);
             merged(answer, object(detail))
         }
+        ("2BP01", _) => {
+            let words = "Other objects of the database still depend on this";
+            Answer::new(StatusCode::CONFLICT, "conflict", words).because(message)
+        }
         ("P0002", detail) => {
             let answer = Answer::new(StatusCode::NOT_FOUND, "not_found", message);
             merged(answer, object(detail))

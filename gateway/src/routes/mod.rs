@@ -7,6 +7,7 @@ mod collections;
 mod health;
 mod input;
 mod layers;
+mod macros;
 mod records;
 mod rules;
 mod users;
@@ -56,6 +57,12 @@ pub fn app(state: State) -> Router {
             "/collections/{collection}/rules",
             get(rules::view).put(rules::change),
         )
+        .at("/macros", get(macros::list).post(macros::create))
+        .at(
+            "/macros/{id}",
+            get(macros::view).put(macros::change).delete(macros::remove),
+        )
+        .at("/macros/{id}/test", post(macros::test))
         .at("/audit-logs", get(audit::list))
         .at("/audit-logs/{id}", get(audit::view))
         .at("/records/{collection}", get(records::list).post(records::create))

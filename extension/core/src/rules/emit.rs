@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `current_user_id()`, `current_user_email()`, `current_user_role()` | `text` |
 //! | `current_user_uuid()`, `current_account_id()` | `uuid` |
-//! | `in_group(text)` | `boolean` |
+//! | `in_group(text)`, `has_permission(text, text)` | `boolean` |
 //! | `num_add`, `num_subtract`, `num_multiply`, `num_divide`, `num_modulo` `(float8, float8)` | `float8` |
 //! | `num_round(float8, digits float8)` | `float8`, half away from zero |
 //! | `text_substring(text, start float8 [, length float8])` | `text`, counted from 1; NULL for a negative length |
@@ -188,6 +188,13 @@ impl Emitter {
                     emitter.push(")");
                 });
             }
+            Node::HasPermission(act, collection) => self.once(true, |emitter| {
+                emitter.push("snackbase.has_permission(");
+                emitter.value(Param::Text(act.clone()));
+                emitter.push(", ");
+                emitter.value(Param::Text(collection.clone()));
+                emitter.push(")");
+            }),
             Node::InHours(from, to) => self.hours(*from, *to),
             Node::Macro(function, arguments) => {
                 let constant = !arguments.iter().any(reads_columns);

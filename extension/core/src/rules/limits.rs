@@ -20,3 +20,5 @@ pub const TREE_DEPTH: usize = 256;
 pub(super) const EXPANDED_SIZE: usize = 20_000;
 /// Findings reported for one source text.
 pub const ERRORS: usize = 100;
+/// Arguments of a SELECT macro: as many as a function of PostgreSQL takes.
+pub const SELECT_ARGUMENTS: usize = 100;

@@ -28,7 +28,9 @@
 //! Nothing here panics, recurses without a bound, reads a clock or does I/O.
 
 pub mod ast;
+mod body;
 mod check;
+mod clauses;
 mod emit;
 mod error;
 mod having;
@@ -39,11 +41,16 @@ mod macros;
 mod parse;
 mod schema;
 mod typed;
+mod walk;
 
+pub use body::{SelectBody, select_arity, select_body};
+pub use clauses::{Clause, Joint, clauses};
 pub use emit::Param;
 pub use error::{Code, Error, summary};
 pub use having::{Call, Name, compile_having, parse_calls};
-pub use macros::{MacroBody, Macros, NoMacros};
+pub use macros::{
+    MacroBody, Macros, NoMacros, RESERVED, Uses, check_fragment, function_name, is_select, name_problem,
+};
 pub use parse::{parse, parse_fragment};
 pub use schema::{Column, Kind, Schema};
 
@@ -248,20 +255,24 @@ pub struct Findings {
 /// Checks a rule when only the *names* of the fields are known: everything but their types. The system fields are
 /// always known.
 pub fn validate(source: &str, operation: Operation, fields: &[&str], macros: &dyn Macros) -> Findings {
+    validate_in(source, operation, &Schema::of_names(fields), macros)
+}
+
+/// Checks a rule against a schema: with types ([`Schema::new`]), or for everything but fields ([`Schema::open`]).
+pub fn validate_in(source: &str, operation: Operation, schema: &Schema, macros: &dyn Macros) -> Findings {
     if source.is_empty() {
         return Findings {
             errors: Vec::new(),
             warnings: Vec::new(),
         };
     }
-    let schema = Schema::of_names(fields);
     match parse(source) {
         Err(error) => Findings {
             errors: vec![error],
             warnings: Vec::new(),
         },
         Ok(expr) => {
-            let checked = check::condition(&expr, Dialect::Rule(operation), &schema, macros);
+            let checked = check::condition(&expr, Dialect::Rule(operation), schema, macros);
             Findings {
                 errors: checked.result.err().unwrap_or_default(),
                 warnings: checked.warnings,

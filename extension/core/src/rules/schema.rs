@@ -108,6 +108,8 @@ pub struct Schema {
     columns: Vec<Column>,
     /// The columns from this one on have names only.
     untyped_from: usize,
+    /// Whether every other name is a field, too, of which nothing else is known.
+    open: bool,
 }
 
 impl Schema {
@@ -121,6 +123,7 @@ impl Schema {
             table: table.into(),
             columns,
             untyped_from,
+            open: false,
         }
     }
 
@@ -131,6 +134,18 @@ impl Schema {
             .columns
             .extend(fields.iter().map(|name| Column::new(*name, Kind::Json)));
         schema
+    }
+
+    /// The system columns, and every other name. Nothing can be emitted for those.
+    pub fn open() -> Self {
+        Schema {
+            open: true,
+            ..Schema::new("", Schema::system_columns())
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
     }
 
     /// The six system columns every collection has.

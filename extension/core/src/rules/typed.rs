@@ -101,6 +101,8 @@ pub(super) enum Node<'s> {
     Arithmetic(Box<Node<'s>>, Vec<(Arithmetic, Node<'s>)>),
     /// Whether the caller is in the group of this name.
     InGroup(Box<Node<'s>>),
+    /// Whether a permission of the caller's role mentions this act on this collection.
+    HasPermission(String, String),
     /// Whether the hour of the day in UTC is at least the first and below the second; past midnight when they are
     /// the other way round.
     InHours(u8, u8),
@@ -133,6 +135,7 @@ impl<'s> Node<'s> {
             | Node::Column(..)
             | Node::Attribute(_)
             | Node::AttributeUuid(_)
+            | Node::HasPermission(..)
             | Node::InHours(..) => Vec::new(),
             Node::ToText(operand)
             | Node::Not(operand)

@@ -44,6 +44,7 @@ impl Macros for Fixtures {
             "ping" => fragment("@pong"),
             "pong" => fragment("@ping"),
             "set" => fragment("$1 IS NOT NULL"),
+            "mine" => fragment("@owns_record($1)"),
             "deep" => Some(MacroBody::Fragment(deepest(98, "$1"))),
             "m" => Some(MacroBody::Select {
                 function: "macro_m".to_owned(),

@@ -10,7 +10,11 @@ use super::super::typed::{Attribute, Node};
 use super::{Checker, Scope, Type, Typed, Usage};
 
 /// The built-in macros, as listed in a message.
-const BUILT_IN: &str = "@owns_record @is_creator @is_public @has_role @has_group @in_time_range";
+const BUILT_IN: &str =
+    "@owns_record @is_creator @is_public @has_role @has_group @in_time_range @has_permission";
+
+/// What a permission of a role may mention.
+const PERMITTED: [&str; 4] = ["create", "read", "update", "delete"];
 
 impl<'s> Checker<'s> {
     /// The macro `name` (without `@`) applied to its arguments.
@@ -24,7 +28,7 @@ impl<'s> Checker<'s> {
         let place = scope.place(span);
         match (name, arguments) {
             ("owns_record" | "is_creator", []) => self.owns("created_by", span, span, scope),
-            ("owns_record", [field]) => match &field.kind {
+            ("owns_record", [field]) => match &filled(field, scope).kind {
                 ExprKind::Name(name) | ExprKind::Text(name) if !name.starts_with('@') => {
                     self.owns(name, field.span, span, scope)
                 }
@@ -65,16 +69,37 @@ impl<'s> Checker<'s> {
                 _ => Typed::unknown(place),
             },
             ("in_time_range", _) => self.arity(name, "exactly 2 arguments", span, scope),
-            ("has_permission", _) => {
-                let message = "@has_permission is not available; use @has_role or @has_group";
-                self.wrong(Code::UnknownMacro, span, scope, message)
-            }
+            ("has_permission", [act, collection]) => self.permission(act, collection, place, scope),
+            ("has_permission", _) => self.arity(name, "exactly 2 arguments", span, scope),
             _ => self.custom(name, span, arguments, scope),
         }
     }
 
     fn arity(&mut self, name: &str, needs: &str, span: Span, scope: &Scope<'_>) -> Typed<'s> {
         self.wrong(Code::Arity, span, scope, format!("@{name} takes {needs}"))
+    }
+
+    /// `@has_permission("act", "collection")`: literals, so that it is asked once per statement.
+    fn permission(&mut self, act: &Expr, collection: &Expr, place: Span, scope: &Scope<'_>) -> Typed<'s> {
+        let text = |expr: &Expr| match &filled(expr, scope).kind {
+            ExprKind::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        let known = text(act).filter(|act| PERMITTED.contains(&act.as_str()));
+        match (known, text(collection)) {
+            (Some(act), Some(collection)) => {
+                Typed::new(Node::HasPermission(act, collection), Kind::Boolean, place)
+            }
+            (None, _) => {
+                let message =
+                    "The first argument of @has_permission is \"create\", \"read\", \"update\" or \"delete\"";
+                self.wrong(Code::TypeMismatch, act.span, scope, message)
+            }
+            (_, None) => {
+                let message = "The second argument of @has_permission is the name of a collection in quotes";
+                self.wrong(Code::TypeMismatch, collection.span, scope, message)
+            }
+        }
     }
 
     /// `field = @request.auth.id`
@@ -207,6 +232,17 @@ impl<'s> Checker<'s> {
                 format!("There is no argument ${index} here"),
             ),
         }
+    }
+}
+
+/// What an argument is in the end: one that is a hole is what was put there.
+fn filled<'e>(expr: &'e Expr, scope: &Scope<'e>) -> &'e Expr {
+    match (&expr.kind, scope.outer) {
+        (ExprKind::Hole(index), Some(outer)) => match scope.arguments.get(index.wrapping_sub(1)) {
+            Some(argument) => filled(argument, outer),
+            None => expr,
+        },
+        _ => expr,
     }
 }
 

@@ -34,6 +34,20 @@ pub(super) fn condition<'s>(
     })
 }
 
+/// Everything that is wrong with the body of the macro `name`, whatever its type and its fields.
+pub(super) fn fragment(expr: &Expr, name: &str, dialect: Dialect, macros: &dyn Macros) -> Vec<Error> {
+    let schema = Schema::open();
+    let within = format!("macro '@{name}'");
+    let scope = Scope {
+        within: &within,
+        ..Scope::source(dialect)
+    };
+    Checker::run(&schema, macros, |checker| checker.value(expr, &scope).node)
+        .result
+        .err()
+        .unwrap_or_default()
+}
+
 /// Checks a computed expression that must have the type `kind`.
 pub(super) fn computed<'s>(
     expr: &Expr,

@@ -111,6 +111,7 @@ impl<'s> Checker<'s> {
             }
             Some(_) if !schema.is_typed(name) => Typed::unknown(scope.place(span)),
             Some(column) => self.column(column, span, scope, usage),
+            None if schema.is_open() => Typed::unknown(scope.place(span)),
             None => {
                 let known: Vec<&str> = schema
                     .columns()
