@@ -53,6 +53,7 @@ impl Scope<'_> {
                 arithmetic(&self.value(left), *operator, &self.value(right))
             }
             Expr::Owns(field, _) => compare(&self.field(field), "=", &self.attribute(Attribute::Id)).into(),
+            Expr::Macro(_, meaning) => self.value(meaning),
             Expr::IsPublic => self.field("public"),
             Expr::HasRole(role) => {
                 compare(&self.attribute(Attribute::Role), "=", &Value::Text(role.clone())).into()

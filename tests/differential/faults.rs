@@ -2,6 +2,7 @@
 
 use snackbase_e2e::Session;
 
+use super::language::Kind;
 use super::model::World;
 use super::stage::table;
 
@@ -18,17 +19,23 @@ pub enum Fault {
     CheckForgotten,
     /// The condition over old and new row is not enforced.
     TransitionForgotten,
+    /// Everybody counts as somebody who may see personal data.
+    EverybodySeesPersonalData,
+    /// A reference is not checked, so it can lead into another account.
+    ReferenceUnchecked,
     /// A hidden column is granted to the role that lists.
     ColumnGranted,
 }
 
 impl Fault {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::AccountPolicyDropped,
         Self::OrWithoutParentheses,
         Self::MaskForgotten,
         Self::CheckForgotten,
         Self::TransitionForgotten,
+        Self::EverybodySeesPersonalData,
+        Self::ReferenceUnchecked,
         Self::ColumnGranted,
     ];
 
@@ -53,6 +60,15 @@ impl Fault {
                     "do $$ begin alter policy update on {table} with check (true); exception when undefined_object then null; end $$;"
                 ),
                 Self::TransitionForgotten => format!("drop trigger if exists zz_update_rule on {table};"),
+                Self::EverybodySeesPersonalData => {
+                    "create or replace function snackbase.sees_pii() returns boolean language sql stable return true;".to_owned()
+                }
+                Self::ReferenceUnchecked => collection
+                    .fields
+                    .iter()
+                    .filter(|field| field.kind == Kind::Id)
+                    .map(|field| format!("alter table {table} drop constraint if exists \"col_{}${}$fkey\";", collection.name, field.name))
+                    .collect(),
                 Self::ColumnGranted => format!("grant select on {table} to snackbase_list;"),
             };
             script.push_str(&statement);

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::language::{Attribute, Expr, Kind, Value, text};
-use super::model::{ACCOUNTS, Caller, Collection, Field, Operation, Person, Row, Rule, SYSTEM_FIELDS, World};
+use super::model::{
+    ACCOUNTS, Caller, Collection, Field, Operation, Person, Row, Rule, SYSTEM, SYSTEM_FIELDS, World,
+};
 use super::random::Random;
 use super::request::{Action, Body, Query, Request, Via};
 use super::time;
@@ -38,6 +40,19 @@ const TIMES: [&[&str]; 4] = [
     ],
     &["2024-01-02T03:04:05.25Z"],
     &["2024-06-30T23:59:59Z", "2024-06-30T18:59:59-05:00"],
+];
+
+/// Custom macros: name, body, parameters. A SELECT answers false where it has no answer.
+pub const MACROS: [(&str, &str, &[&str]); 5] = [
+    ("same", "select :a = :b", &["a", "b"]),
+    ("crew", "select count(*) = :n::int from users", &["n"]),
+    (
+        "ours",
+        "created_by = @request.auth.id || updated_by = @request.auth.id",
+        &[],
+    ),
+    ("both", "$1 && $2", &[]),
+    ("either", "$1 || $2", &[]),
 ];
 
 /// The people, in two accounts. Their ids are fixed: a seed must mean the same in every run.
@@ -120,6 +135,7 @@ fn fields(random: &mut Random, collection: &str) -> Vec<Field> {
         wire,
         mask: None,
         default: None,
+        unique: false,
         refers: None,
         computed: None,
     };
@@ -136,6 +152,10 @@ fn fields(random: &mut Random, collection: &str) -> Vec<Field> {
         field("meta", Kind::Json, "json"),
         field("owner", Kind::Id, "user"),
         field("author", Kind::Text, "text"),
+        Field {
+            unique: true,
+            ..field("code", Kind::Text, "text")
+        },
     ];
     pool.retain(|_| !random.one_in(2));
     if collection == "things" && !random.one_in(4) {
@@ -154,7 +174,7 @@ fn fields(random: &mut Random, collection: &str) -> Vec<Field> {
                 _ => None,
             };
         }
-        if matches!(field.kind, Kind::Text | Kind::Number | Kind::Bool) && random.one_in(4) {
+        if matches!(field.kind, Kind::Text | Kind::Number | Kind::Bool) && !field.unique && random.one_in(4) {
             // A default of null is none.
             field.default = Some(value(random, field)).filter(|value| *value != Value::Null);
         }
@@ -268,6 +288,9 @@ fn row(random: &mut Random, world: &World, number: usize, id: String) -> Row {
             Kind::Id => target(random, world, field, ACCOUNTS[account].0),
             _ => value(random, field),
         };
+        let taken = |other: &Row| other[&field.name] == value && other["account_id"] == row["account_id"];
+        let taken = field.unique && world.collections[number].rows.iter().any(taken);
+        let value = if taken { Value::Null } else { value };
         row.insert(field.name.clone(), value);
     }
     row
@@ -304,11 +327,35 @@ pub fn request(random: &mut Random, world: &World) -> Request {
         }
     };
     let some_id = |random: &mut Random| if random.one_in(2) { Some(id(random)) } else { None };
-    let action = match random.below(20) {
+    let action = match random.below(26) {
         0..=6 => Action::List(query(random, world, of, caller)),
         7 | 8 => Action::Get {
             id: id(random),
             fields: field_names(random, of),
+            expand: paths(random, of),
+        },
+        20 | 21 => Action::Pages {
+            query: query(random, world, of, caller),
+            count: random.one_in(2),
+        },
+        22 | 23 => aggregate(random, world, of, caller),
+        24 => Action::CreateMany(
+            (0..1 + random.below(3))
+                .map(|_| body(random, world, of, Operation::Create, &account))
+                .collect(),
+        ),
+        25 => match random.below(3) {
+            0 => Action::DeleteMany((0..1 + random.below(3)).map(|_| id(random)).collect()),
+            _ => Action::UpdateMany(
+                (0..1 + random.below(3))
+                    .map(|_| {
+                        let mut body = body(random, world, of, Operation::Update, &account);
+                        // Which of two records may have a value first is not laid down.
+                        body.retain(|(name, _)| of.field(name).is_none_or(|field| !field.unique));
+                        (id(random), body)
+                    })
+                    .collect(),
+            ),
         },
         9 => Action::Create {
             body: body(random, world, of, Operation::Create, &account),
@@ -329,10 +376,14 @@ pub fn request(random: &mut Random, world: &World) -> Request {
                     .map(|field| field.name.clone())
                     .filter(|_| !random.one_in(4)),
             );
+            let tested = random
+                .one_in(3)
+                .then(|| random.pick(&stored(of).collect::<Vec<_>>()).name.clone());
             Action::Select {
                 via,
                 operation,
                 columns,
+                tested,
             }
         }
         15 => Action::Insert {
@@ -357,7 +408,10 @@ pub fn request(random: &mut Random, world: &World) -> Request {
         },
         _ => Action::Report,
     };
-    let writes = matches!(action, Action::Create { .. } | Action::Insert { .. });
+    let writes = matches!(
+        action,
+        Action::Create { .. } | Action::CreateMany(_) | Action::Insert { .. }
+    );
     let caller = match (&action, caller) {
         (Action::Report, _) => Caller::Bi(random.below(2)),
         // The login of a service is the first of the people.
@@ -423,27 +477,100 @@ fn body(
         };
         body.push((field.name.clone(), value));
     }
+    // What only the server sets. (It refuses or overrides what a superadmin says by SQL.)
+    if random.one_in(20) && account != SYSTEM {
+        let name = random.pick(&["account_id", "created_by", "updated_by"]);
+        body.push((name.to_owned(), Value::Text(random.pick(&ACCOUNTS).0.to_owned())));
+    }
     body
 }
 
-fn query(random: &mut Random, world: &World, collection: &Collection, caller: Caller) -> Query {
+/// The fields a caller may ask about, now and then all; masked ones seldom, for they answer few questions.
+fn usable(random: &mut Random, world: &World, collection: &Collection, caller: Caller) -> Vec<Field> {
     let identity = world.identity(caller);
     let readable = collection.readable(Operation::List, &identity);
-    let anything = random.one_in(10);
-    let usable: Vec<Field> = collection
+    let (anything, masked) = (
+        random.one_in(10),
+        random.one_in(3) || identity.sees_personal_data(),
+    );
+    collection
         .fields
         .iter()
         .filter(|field| anything || readable.contains(field))
-        .filter(|field| identity.sees_personal_data() || collection.mask(field).is_none())
+        .filter(|field| masked || collection.mask(field).is_none())
         .cloned()
-        .collect();
-    let mut words = Vocabulary::new(&usable, false, false);
+        .collect()
+}
+
+fn words_of(collection: &Collection, usable: &[Field]) -> Vocabulary {
+    let mut words = Vocabulary::new(usable, false, false);
     words
         .ids
         .extend(collection.rows.iter().filter_map(|row| match &row["id"] {
             Value::Text(id) => Some(id.clone()),
             _ => None,
         }));
+    words
+}
+
+/// References to follow, now and then through something else.
+fn paths(random: &mut Random, collection: &Collection) -> Vec<String> {
+    if !random.one_in(3) {
+        return Vec::new();
+    }
+    let mut paths: Vec<String> = Vec::new();
+    for field in collection.fields.iter().filter(|field| field.kind == Kind::Id) {
+        if !random.one_in(3) {
+            paths.push(field.name.clone());
+        }
+        if field.refers.is_some() && random.one_in(2) {
+            paths.push(format!("{}.owner", field.name));
+        }
+    }
+    if random.one_in(12) {
+        paths.push(random.pick(&collection.fields).name);
+    }
+    paths
+}
+
+fn aggregate(random: &mut Random, world: &World, collection: &Collection, caller: Caller) -> Action {
+    let usable = usable(random, world, collection, caller);
+    let mut functions: Vec<(&'static str, Option<String>)> = vec![("count", None)];
+    for field in &usable {
+        let function = match field.kind {
+            Kind::Number => random.pick(&["sum", "avg", "min", "max", "count"]),
+            Kind::Text | Kind::Time | Kind::Date => random.pick(&["min", "max", "count"]),
+            _ => "count",
+        };
+        if random.one_in(2) {
+            functions.push((function, Some(field.name.clone())));
+        }
+    }
+    let mut names: Vec<String> = usable
+        .iter()
+        .filter(|field| field.kind != Kind::Json)
+        .map(|field| field.name.clone())
+        .collect();
+    names.extend(["created_by".to_owned(), "created_at".to_owned()]);
+    let groups = match random.below(3) {
+        0 => Vec::new(),
+        1 => vec![random.pick(&names)],
+        _ => random.some(&names).into_iter().take(2).collect(),
+    };
+    let depth = random.below(2);
+    let filter = random
+        .one_in(2)
+        .then(|| words_of(collection, &usable).condition(random, depth));
+    Action::Aggregate {
+        functions,
+        groups,
+        filter,
+    }
+}
+
+fn query(random: &mut Random, world: &World, collection: &Collection, caller: Caller) -> Query {
+    let usable = usable(random, world, collection, caller);
+    let words = words_of(collection, &usable);
     let depth = random.below(3);
     let filter = random.one_in(2).then(|| words.condition(random, depth));
     let json = random.one_in(2) && filter.as_ref().is_some_and(|filter| filter.as_json().is_some());
@@ -452,9 +579,13 @@ fn query(random: &mut Random, world: &World, collection: &Collection, caller: Ca
         .map(|field| field.name.clone())
         .chain(SYSTEM_FIELDS.map(|(name, _)| name.to_owned()))
         .collect();
-    let sort = (0..random.below(3))
-        .map(|_| (random.pick(&names), random.one_in(2)))
-        .collect();
+    let mut sort: Vec<(String, bool)> = Vec::new();
+    for _ in 0..random.below(3) {
+        let name = random.pick(&names);
+        if sort.iter().all(|(key, _)| *key != name) {
+            sort.push((name, random.one_in(2)));
+        }
+    }
     let (skip, limit) = match random.below(3) {
         0 => (random.below(4), 1 + random.below(4)),
         1 => (0, 100),
@@ -467,6 +598,7 @@ fn query(random: &mut Random, world: &World, collection: &Collection, caller: Ca
         skip,
         limit,
         fields: field_names(random, collection),
+        expand: paths(random, collection),
     }
 }
 
@@ -529,7 +661,10 @@ impl Vocabulary {
 
     fn leaf(&self, random: &mut Random) -> Expr {
         if self.rule && random.one_in(4) {
-            return self.of_the_caller(random);
+            return match random.one_in(3) {
+                true => self.custom(random),
+                false => self.of_the_caller(random),
+            };
         }
         let (_, kind) = random.pick(&self.fields);
         let operand = Box::new(self.operand(random, kind));
@@ -569,6 +704,51 @@ impl Vocabulary {
         }
     }
 
+    /// One of [`MACROS`].
+    fn custom(&self, random: &mut Random) -> Expr {
+        let known = |condition: Expr| {
+            let no = Expr::Literal(Value::Bool(false), "false".to_owned());
+            Box::new(Expr::Function("coalesce", vec![condition, no]))
+        };
+        match random.below(5) {
+            0 => {
+                let (a, b) = (self.operand(random, Kind::Text), self.literal(random, Kind::Text));
+                let spelling = format!("@same({a}, {b})");
+                Expr::Macro(spelling, known(Expr::Compare(Box::new(a), "=", Box::new(b))))
+            }
+            1 => {
+                // The accounts have three and two people.
+                let account = random.below(2);
+                let spelling = format!("@crew(\"{}\")", 3 - account);
+                let (caller, id) = (Expr::Caller(Attribute::Account), text(ACCOUNTS[account].0));
+                Expr::Macro(
+                    spelling,
+                    known(Expr::Compare(Box::new(caller), "=", Box::new(id))),
+                )
+            }
+            2 => {
+                let by = |name: &str| {
+                    let field = Expr::Field(name.to_owned());
+                    Expr::Compare(Box::new(field), "=", Box::new(Expr::Caller(Attribute::Id)))
+                };
+                let meaning = Expr::Or(vec![by("created_by"), by("updated_by")]);
+                Expr::Macro(random.pick(&["@ours", "@ours()"]).to_owned(), Box::new(meaning))
+            }
+            number => {
+                let (left, right) = (self.condition(random, 1), self.leaf(random));
+                let name = if number == 3 { "both" } else { "either" };
+                let spelling = format!("@{name}({left}, {right})");
+                let operands = vec![left, right];
+                let meaning = if number == 3 {
+                    Expr::And(operands)
+                } else {
+                    Expr::Or(operands)
+                };
+                Expr::Macro(spelling, Box::new(meaning))
+            }
+        }
+    }
+
     /// Conditions that only rules have.
     fn of_the_caller(&self, random: &mut Random) -> Expr {
         let owner = |random: &mut Random| {
@@ -591,6 +771,11 @@ impl Vocabulary {
                 Expr::Owns(field, format!("@owns_record({spelling})"))
             }
             3 if self.stored.iter().any(|(name, _)| name == "public") => Expr::IsPublic,
+            4 if random.one_in(4) => {
+                let (macro_text, known) =
+                    random.pick(&[("@in_time_range(0, 24)", true), ("@in_time_range(7, 7)", false)]);
+                Expr::Literal(Value::Bool(known), macro_text.to_owned())
+            }
             3 | 4 => Expr::HasRole(random.pick(&ROLES).to_owned()),
             5 => Expr::HasGroup(random.pick(&GROUPS).to_owned()),
             6 => {

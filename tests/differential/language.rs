@@ -66,7 +66,9 @@ pub enum Expr {
     IsPublic,
     HasRole(String),
     HasGroup(String),
-    /// In computed fields.
+    /// A custom macro as it is spelled, and what it means.
+    Macro(String, Box<Expr>),
+    /// In computed fields, and in the meaning of macros.
     Function(&'static str, Vec<Expr>),
 }
 
@@ -140,6 +142,7 @@ impl std::fmt::Display for Expr {
                 write!(out, "{} {operator} {}", within(left, own), within(right, own + 1))
             }
             Expr::Owns(_, spelling) => out.write_str(spelling),
+            Expr::Macro(spelling, _) => out.write_str(spelling),
             Expr::IsPublic => out.write_str("@is_public()"),
             Expr::HasRole(role) => write!(out, "@has_role({})", text(role)),
             Expr::HasGroup(group) => write!(out, "@has_group({})", text(group)),
@@ -172,13 +175,25 @@ impl Expr {
     /// The direct parts.
     pub fn parts(&self) -> Vec<&Expr> {
         match self {
-            Expr::Not(operand) | Expr::Negate(operand) | Expr::IsNull(operand, _) => vec![operand],
+            Expr::Not(operand)
+            | Expr::Negate(operand)
+            | Expr::IsNull(operand, _)
+            | Expr::Macro(_, operand) => vec![operand],
             Expr::And(operands) | Expr::Or(operands) | Expr::Function(_, operands) => {
                 operands.iter().collect()
             }
             Expr::Compare(left, _, right) | Expr::Arithmetic(left, _, right) => vec![left, right],
             Expr::In(operand, members) => std::iter::once(&**operand).chain(members).collect(),
             _ => Vec::new(),
+        }
+    }
+
+    /// The operands of the outermost `&&`, those of macros and parentheses included.
+    pub fn conjuncts(&self) -> Vec<&Expr> {
+        match self {
+            Expr::And(operands) => operands.iter().flat_map(Expr::conjuncts).collect(),
+            Expr::Macro(_, meaning) if matches!(**meaning, Expr::And(_)) => meaning.conjuncts(),
+            other => vec![other],
         }
     }
 

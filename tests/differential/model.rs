@@ -64,6 +64,8 @@ pub struct Field {
     /// Personal data: how it is masked.
     pub mask: Option<&'static str>,
     pub default: Option<Value>,
+    /// No two records of an account have the same value.
+    pub unique: bool,
     /// Of a reference: the collection it refers to and what deleting there does here.
     pub refers: Option<(String, &'static str)>,
     pub computed: Option<Expr>,
@@ -251,15 +253,12 @@ impl Collection {
         let Rule::When(condition) = self.rule(Operation::Update) else {
             return self.admits(Operation::Update, caller, record, record);
         };
-        let conjuncts = match condition {
-            Expr::And(operands) => operands.iter().collect(),
-            other => vec![other],
-        };
         let of_data = |expr: &Expr| expr.any(&|part| matches!(part, Expr::Data(_)));
         caller.superadmin
             || (record["account_id"] == Value::Text(caller.account.clone())
                 && !caller.anonymous
-                && conjuncts
+                && condition
+                    .conjuncts()
                     .into_iter()
                     .filter(|conjunct| !of_data(conjunct))
                     .all(|conjunct| self.scope(record, record, caller).admits(conjunct)))

@@ -33,6 +33,9 @@ pub fn report(found: &Disagreement) -> String {
             if let Some(mask) = field.mask {
                 let _ = write!(text, ", pii {mask}");
             }
+            if field.unique {
+                text.push_str(", unique");
+            }
             if let Some(default) = &field.default {
                 let _ = write!(text, ", default {default:?}");
             }

@@ -140,11 +140,42 @@ fn remove_field(case: &mut Case, number: usize, index: usize) -> bool {
     match &mut case.request.action {
         Action::List(query) => {
             query.sort.retain(|(key, _)| *key != name);
+            query.expand.retain(|path| *path != name);
             !query.filter.as_ref().is_some_and(|filter| filter.mentions(&name))
         }
-        Action::Select { columns, .. } => {
-            columns.retain(|column| *column != name);
+        Action::Pages { query, .. } => {
+            query.sort.retain(|(key, _)| *key != name);
+            query.expand.retain(|path| *path != name);
+            !query.filter.as_ref().is_some_and(|filter| filter.mentions(&name))
+        }
+        Action::Aggregate {
+            functions,
+            groups,
+            filter,
+        } => {
+            functions.retain(|(_, field)| field.as_ref() != Some(&name));
+            groups.retain(|group| *group != name);
+            !functions.is_empty() && !filter.as_ref().is_some_and(|filter| filter.mentions(&name))
+        }
+        Action::Get { expand, .. } => {
+            expand.retain(|path| *path != name);
             true
+        }
+        Action::CreateMany(bodies) => {
+            for body in bodies {
+                body.retain(|(key, _)| *key != name);
+            }
+            true
+        }
+        Action::UpdateMany(changes) => {
+            for (_, body) in changes {
+                body.retain(|(key, _)| *key != name);
+            }
+            true
+        }
+        Action::Select { columns, tested, .. } => {
+            columns.retain(|column| *column != name);
+            tested.as_ref() != Some(&name)
         }
         Action::Create { body } | Action::Insert { body, .. } | Action::Update { body, .. } => {
             body.retain(|(key, _)| *key != name);
@@ -199,6 +230,7 @@ fn smaller_conditions(expr: &Expr) -> Vec<Expr> {
                 .map(|smaller| Expr::Not(Box::new(smaller)));
             [(**operand).clone()].into_iter().chain(inside).collect()
         }
+        Expr::Macro(_, meaning) if !matches!(**meaning, Expr::Function(..)) => vec![(**meaning).clone()],
         Expr::Compare(left, operator, right) => {
             let compare = |left: Expr, right: Expr| Expr::Compare(Box::new(left), operator, Box::new(right));
             let numbers = |expr: &Expr| match expr {
@@ -236,6 +268,56 @@ fn smaller_requests(request: &Request) -> Vec<Request> {
         ..request.clone()
     };
     match &request.action {
+        Action::Pages { query, count } => {
+            let smaller = with(Action::List(query.clone()));
+            let smaller = smaller_requests(&smaller)
+                .into_iter()
+                .map(|smaller| match smaller.action {
+                    Action::List(query) => with(Action::Pages { query, count: *count }),
+                    _ => smaller,
+                });
+            let uncounted = count.then(|| {
+                with(Action::Pages {
+                    query: query.clone(),
+                    count: false,
+                })
+            });
+            uncounted.into_iter().chain(smaller).collect()
+        }
+        Action::Aggregate {
+            functions,
+            groups,
+            filter,
+        } => {
+            let aggregate =
+                |functions: &[(&'static str, Option<String>)], groups: &[String], filter: Option<Expr>| {
+                    with(Action::Aggregate {
+                        functions: functions.to_vec(),
+                        groups: groups.to_vec(),
+                        filter,
+                    })
+                };
+            let mut found: Vec<Request> = Vec::new();
+            if let Some(filter) = filter {
+                found.push(aggregate(functions, groups, None));
+                let smaller = smaller_conditions(filter).into_iter();
+                found.extend(smaller.map(|smaller| aggregate(functions, groups, Some(smaller))));
+            }
+            found.extend(
+                without_one(functions, 1).map(|functions| aggregate(&functions, groups, filter.clone())),
+            );
+            found.extend(without_one(groups, 0).map(|groups| aggregate(functions, &groups, filter.clone())));
+            found
+        }
+        Action::CreateMany(bodies) => without_one(bodies, 1)
+            .map(|bodies| with(Action::CreateMany(bodies)))
+            .collect(),
+        Action::UpdateMany(changes) => without_one(changes, 1)
+            .map(|changes| with(Action::UpdateMany(changes)))
+            .collect(),
+        Action::DeleteMany(ids) => without_one(ids, 1)
+            .map(|ids| with(Action::DeleteMany(ids)))
+            .collect(),
         Action::List(query) => {
             let mut found = Vec::new();
             if let Some(filter) = &query.filter {
@@ -258,6 +340,11 @@ fn smaller_requests(request: &Request) -> Vec<Request> {
                 smaller.sort.remove(index);
                 found.push(smaller);
             }
+            for expand in without_one(&query.expand, 0) {
+                let mut smaller = query.clone();
+                smaller.expand = expand;
+                found.push(smaller);
+            }
             if query.fields.is_some() {
                 let mut smaller = query.clone();
                 smaller.fields = None;
@@ -274,17 +361,24 @@ fn smaller_requests(request: &Request) -> Vec<Request> {
             via,
             operation,
             columns,
-        } => (1..columns.len())
-            .map(|index| {
-                let mut columns = columns.clone();
-                columns.remove(index);
+            tested,
+        } => {
+            let select = |columns: Vec<String>, tested: Option<String>| {
                 with(Action::Select {
                     via: *via,
                     operation: *operation,
                     columns,
+                    tested,
                 })
-            })
-            .collect(),
+            };
+            let untested = tested.is_some().then(|| select(columns.clone(), None));
+            let fewer = (1..columns.len()).map(|index| {
+                let mut columns = columns.clone();
+                columns.remove(index);
+                select(columns, tested.clone())
+            });
+            untested.into_iter().chain(fewer).collect()
+        }
         Action::Create { body } => without_one(body, 0)
             .map(|body| with(Action::Create { body }))
             .collect(),
@@ -309,10 +403,18 @@ fn smaller_requests(request: &Request) -> Vec<Request> {
                 })
             })
             .collect(),
-        Action::Get { id, fields: Some(_) } => vec![with(Action::Get {
-            id: id.clone(),
-            fields: None,
-        })],
+        Action::Get { id, fields, expand } => {
+            let get = |fields: Option<Vec<String>>, expand: Vec<String>| {
+                with(Action::Get {
+                    id: id.clone(),
+                    fields,
+                    expand,
+                })
+            };
+            let shorter = without_one(expand, 0).map(|expand| get(fields.clone(), expand));
+            let whole = fields.is_some().then(|| get(None, expand.clone()));
+            whole.into_iter().chain(shorter).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -8,12 +8,12 @@ use snackbase_e2e::{
 use tokio_postgres::SimpleQueryMessage;
 
 use super::faults::Fault;
-use super::generate::people;
+use super::generate::{MACROS, people};
 use super::language::{Kind, Value};
 use super::model::{
     ACCOUNTS, Caller, Collection, Field, Identity, Operation, Row, Rule, SYSTEM_FIELDS, World,
 };
-use super::request::{Action, Body, Request, Via, by_id, returned};
+use super::request::{Action, Body, Query, Request, Via, by_id, returned};
 use super::time;
 
 /// The password of everybody in the template, and of the logins made here.
@@ -93,6 +93,10 @@ impl Stage {
             .await
             .unwrap_or_else(|error| panic!("{error:?}"));
 
+        for (name, body, parameters) in MACROS {
+            let definition = json!({"name": name, "sql_query": body, "parameters": parameters});
+            root.post("/macros", definition).await.expect(201);
+        }
         let mut callers = Vec::new();
         for person in people() {
             let answer = gateway
@@ -269,6 +273,9 @@ impl Stage {
             Caller::Anonymous(account) => &self.anonymous[account],
             Caller::Superadmin | Caller::Bi(_) => &self.superadmin,
         };
+        if let Action::Pages { query, count } = &request.action {
+            return pages(api, collection, query, *count).await;
+        }
         let (method, path, body) = http(collection, &request.action);
         let HttpAnswer { status, json, .. } = api.send(method, &path, body.as_deref()).await;
         let answered = (200..300).contains(&status);
@@ -315,7 +322,7 @@ pub fn describe(world: &World, request: &Request) -> String {
     let collection = &world.collections[request.collection];
     let (method, path, body) = http(collection, &request.action);
     let mut text = format!("{who}: {method} {path} {}", body.unwrap_or_default());
-    if let Action::List(query) = &request.action
+    if let Action::List(query) | Action::Pages { query, .. } = &request.action
         && let Some(filter) = &query.filter
     {
         text.push_str(&format!("\n    filter: {filter}"));
@@ -353,6 +360,9 @@ fn definition(collection: &Collection) -> Json {
         if let Some(mask) = field.mask {
             definition["pii"] = true.into();
             definition["mask_type"] = mask.into();
+        }
+        if field.unique {
+            definition["unique"] = true.into();
         }
         if let Some(default) = &field.default {
             definition["default"] = super::model::to_json(default);
@@ -436,61 +446,162 @@ fn quoted(value: &Value) -> String {
 
 fn http(collection: &Collection, action: &Action) -> (Method, String, Option<String>) {
     let path = format!("/records/{}", collection.name);
-    let parameters = |pairs: Vec<(&str, String)>| {
-        let mut url = reqwest::Url::parse("http://localhost").expect("a constant URL");
-        url.query_pairs_mut().extend_pairs(pairs);
-        url.query()
-            .filter(|query| !query.is_empty())
-            .map_or_else(String::new, |query| format!("?{query}"))
-    };
-    let object = |body: &Body| -> Option<String> {
-        let object: Map<String, Json> = body
+    let batch = format!("{path}/batch");
+    let object = |body: &Body| -> Json {
+        let members = body
             .iter()
-            .map(|(name, value)| (name.clone(), super::model::to_json(value)))
-            .collect();
-        Some(Json::from(object).to_string())
+            .map(|(name, value)| (name.clone(), super::model::to_json(value)));
+        members.collect::<Map<_, _>>().into()
     };
     let one = |id: &str| format!("{path}/{id}");
     match action {
-        Action::List(query) => {
-            let mut pairs = vec![
-                ("skip", query.skip.to_string()),
-                ("limit", query.limit.to_string()),
-            ];
-            if let Some(filter) = &query.filter {
-                let json = filter.as_json().filter(|_| query.json);
-                pairs.push((
-                    "filter",
-                    json.map_or_else(|| filter.to_string(), |json| json.to_string()),
-                ));
-            }
-            if !query.sort.is_empty() {
-                let key = |(name, descending): &(String, bool)| {
-                    if *descending {
-                        format!("-{name}")
-                    } else {
-                        name.clone()
-                    }
-                };
-                pairs.push(("sort", query.sort.iter().map(key).collect::<Vec<_>>().join(",")));
-            }
-            if let Some(fields) = &query.fields {
-                pairs.push(("fields", listed(fields)));
-            }
+        Action::List(query) | Action::Pages { query, .. } => {
+            let mut pairs = parameters_of(query);
+            pairs.push(("skip", query.skip.to_string()));
             (Method::GET, format!("{path}{}", parameters(pairs)), None)
         }
-        Action::Get { id, fields } => {
-            let pairs = fields.iter().map(|fields| ("fields", listed(fields))).collect();
+        Action::Aggregate {
+            functions,
+            groups,
+            filter,
+        } => {
+            let call = |(function, field): &(&str, Option<String>)| {
+                format!("{function}({})", field.as_deref().unwrap_or_default())
+            };
+            let mut pairs = vec![(
+                "functions",
+                functions.iter().map(call).collect::<Vec<_>>().join(","),
+            )];
+            if !groups.is_empty() {
+                pairs.push(("group_by", groups.join(",")));
+            }
+            pairs.extend(filter.iter().map(|filter| ("filter", filter.to_string())));
+            (
+                Method::GET,
+                format!("{path}/aggregate{}", parameters(pairs)),
+                None,
+            )
+        }
+        Action::Get { id, fields, expand } => {
+            let mut pairs: Vec<(&str, String)> =
+                fields.iter().map(|fields| ("fields", listed(fields))).collect();
+            if !expand.is_empty() {
+                pairs.push(("expand", expand.join(",")));
+            }
             (Method::GET, format!("{}{}", one(id), parameters(pairs)), None)
         }
-        Action::Create { body } => (Method::POST, path, object(body)),
+        Action::CreateMany(bodies) => {
+            let records: Vec<Json> = bodies.iter().map(object).collect();
+            (Method::POST, batch, Some(json!({"records": records}).to_string()))
+        }
+        Action::UpdateMany(changes) => {
+            let record = |(id, body): &(String, Body)| json!({"id": id, "data": object(body)});
+            let records: Vec<Json> = changes.iter().map(record).collect();
+            (
+                Method::PATCH,
+                batch,
+                Some(json!({"records": records}).to_string()),
+            )
+        }
+        Action::DeleteMany(ids) => (Method::DELETE, batch, Some(json!({"ids": ids}).to_string())),
+        Action::Create { body } => (Method::POST, path, Some(object(body).to_string())),
         Action::Update { id, body, replace } => (
             if *replace { Method::PUT } else { Method::PATCH },
             one(id),
-            object(body),
+            Some(object(body).to_string()),
         ),
         Action::Delete { id } => (Method::DELETE, one(id), None),
         _ => panic!("{action:?} is a statement"),
+    }
+}
+
+/// A query string.
+fn parameters(pairs: Vec<(&str, String)>) -> String {
+    let mut url = reqwest::Url::parse("http://localhost").expect("a constant URL");
+    url.query_pairs_mut().extend_pairs(pairs);
+    url.query()
+        .filter(|query| !query.is_empty())
+        .map_or_else(String::new, |query| format!("?{query}"))
+}
+
+/// The parameters of a list, `skip` aside.
+fn parameters_of(query: &Query) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![("limit", query.limit.to_string())];
+    if let Some(filter) = &query.filter {
+        let json = filter.as_json().filter(|_| query.json);
+        pairs.push((
+            "filter",
+            json.map_or_else(|| filter.to_string(), |json| json.to_string()),
+        ));
+    }
+    if !query.sort.is_empty() {
+        let key = |(name, descending): &(String, bool)| {
+            if *descending {
+                format!("-{name}")
+            } else {
+                name.clone()
+            }
+        };
+        pairs.push(("sort", query.sort.iter().map(key).collect::<Vec<_>>().join(",")));
+    }
+    if let Some(fields) = &query.fields {
+        pairs.push(("fields", listed(fields)));
+    }
+    if !query.expand.is_empty() {
+        pairs.push(("expand", query.expand.join(",")));
+    }
+    pairs
+}
+
+/// Follows `next_cursor` to the last page and `prev_cursor` back to the first.
+async fn pages(api: &Api, collection: &Collection, query: &Query, count: bool) -> Answer {
+    let mut total;
+    let mut found: [Vec<Json>; 2] = [Vec::new(), Vec::new()];
+    let (mut direction, mut key, mut cursor) = (0, "cursor", String::new());
+    loop {
+        let mut pairs = parameters_of(query);
+        pairs.push((key, cursor.clone()));
+        pairs.push(("include_count", count.to_string()));
+        let path = format!("/records/{}{}", collection.name, parameters(pairs));
+        let HttpAnswer { status, mut json, .. } = api.get(&path).await;
+        if status != 200 {
+            return Answer {
+                code: status.to_string(),
+                body: Json::Null,
+            };
+        }
+        found[direction].push(json["items"].take());
+        total = json["total"].take();
+        let next = if direction == 0 {
+            json["next_cursor"].take()
+        } else {
+            json["prev_cursor"].take()
+        };
+        if direction == 0 && json["has_more"] != json!(!next.is_null()) {
+            return Answer {
+                code: "has_more contradicts next_cursor".to_owned(),
+                body: json,
+            };
+        }
+        if found[direction].len() > 50 {
+            return Answer {
+                code: "the pages do not end".to_owned(),
+                body: json,
+            };
+        }
+        match (next, direction) {
+            (Json::String(next), _) => cursor = next,
+            (_, 0) => match json["prev_cursor"].take() {
+                Json::String(previous) => (direction, key, cursor) = (1, "cursor_before", previous),
+                _ => break,
+            },
+            _ => break,
+        }
+    }
+    let [forward, backward] = found;
+    Answer {
+        code: "200".to_owned(),
+        body: json!({"forward": forward, "backward": backward, "total": total}),
     }
 }
 
@@ -525,11 +636,17 @@ fn sql(world: &World, request: &Request) -> Option<(&'static str, Option<Via>, S
             via,
             operation,
             columns,
-        } => (
-            operation.name(),
-            Some(*via),
-            format!("select {} from {table}", list(columns)),
-        ),
+            tested,
+        } => {
+            let tested = tested
+                .as_ref()
+                .map_or_else(String::new, |name| format!(" where \"{name}\" is not null"));
+            (
+                operation.name(),
+                Some(*via),
+                format!("select {} from {table}{tested}", list(columns)),
+            )
+        }
         Action::Insert { via, body } => {
             let source = match body.is_empty() {
                 true => "default values".to_owned(),
