@@ -7,11 +7,13 @@
 //! | `race/` | Do many connections at once keep every promise? |
 //! | `differential/` | Do all doors agree with a small reference about random rules, rows and requests? |
 //! | `dump/` | Does a dump restore to the same thing? |
+//! | `garbage/` | Is whatever does not fit refused, with nothing written and nobody hurt? |
 //! | `wire/` | How many round trips does a request cost? |
 //! | `sdk/` | Does the published JavaScript client work, unchanged? Does ours (`clients/js`) on top of it? |
 
 mod differential;
 mod dump;
+mod garbage;
 mod http;
 mod psql;
 mod race;

@@ -103,7 +103,7 @@ port = $3
 unix_socket_directories = '$home/socket'
 unix_socket_permissions = 0700
 max_connections = 200
-log_line_prefix = '%m [%p] %q%u@%d '
+log_line_prefix = '%m [%p] %q%u@%d %e '
 ${4:-}
 CONF
 }

@@ -7,6 +7,7 @@
 #   SNACKBASE_TEST_GATEWAY            the gateway program
 #   SNACKBASE_TEST_GATEWAY_PASSWORD   password of the login role snackbase_gateway (TCP, 127.0.0.1, PGPORT)
 #   SNACKBASE_TEST_TEMPLATE           a database with only the extension in it, to copy
+#   SNACKBASE_TEST_LOG                the cluster's log; its lines have user, database and SQLSTATE after the process number
 #   SNACKBASE_TEST_SPARE_HOST, _PORT  a second, empty cluster with the extension's files (for restores)
 # and psql, pg_dump, pg_restore, pgbench of the same version in PATH.
 # shellcheck source=shell.sh
@@ -49,7 +50,7 @@ PGPORT="$(sed -n 's/^port = //p' "$home/main/data/postgresql.conf")"
 SNACKBASE_TEST_SPARE_PORT="$(sed -n 's/^port = //p' "$home/spare/data/postgresql.conf")"
 SNACKBASE_TEST_GATEWAY_PASSWORD="$(random_secret)"
 export PGPORT SNACKBASE_TEST_SPARE_PORT SNACKBASE_TEST_GATEWAY_PASSWORD
-export SNACKBASE_TEST_GATEWAY="$GATEWAY"
+export SNACKBASE_TEST_GATEWAY="$GATEWAY" SNACKBASE_TEST_LOG="$home/main/data/server.log"
 export SNACKBASE_TEST_SPARE_HOST="$home/spare/socket" SNACKBASE_TEST_TEMPLATE=snackbase_template
 
 psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 <<SQL

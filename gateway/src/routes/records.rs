@@ -2,6 +2,7 @@
 //!
 //! Nothing is interpreted here: filter, sort and field list stay text, records stay bytes.
 
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
@@ -45,12 +46,15 @@ const ROUTERS: [&str; 24] = [
 /// The short form `/{collection}` of a route under `/records`: not for the names of routers.
 pub fn short(methods: MethodRouter<State>) -> MethodRouter<State> {
     methods.layer(from_fn(
-        async |segments: RawPathParams, request: Request, next: Next| {
+        async |segments: Result<RawPathParams, RawPathParamsRejection>, request: Request, next: Next| {
             let reserved = |name: &str| ROUTERS.contains(&name) || name == "x" || name == "f";
-            if segments
-                .iter()
-                .any(|(segment, name)| segment == "collection" && reserved(name))
-            {
+            // A segment that is no text belongs to no router; the handler says what is wrong with it.
+            let reserved = segments.is_ok_and(|segments| {
+                segments
+                    .iter()
+                    .any(|(segment, name)| segment == "collection" && reserved(name))
+            });
+            if reserved {
                 return Error::NoSuchRoute.into_response();
             }
             next.run(request).await
