@@ -20,6 +20,7 @@
 //! parameter carries its type, so PostgreSQL never chooses one.
 
 use super::ast::{Arithmetic, Comparison};
+use super::prefix;
 use super::schema::{Kind, Schema};
 use super::typed::{Attribute, Function, Node, Row, Unit};
 use crate::names;
@@ -147,6 +148,7 @@ impl Emitter {
             Node::And(operands) => self.chain(operands, " AND "),
             Node::Or(operands) => self.chain(operands, " OR "),
             Node::Compare(left, operator, right) => {
+                let ranged = self.ranges(left, *operator, right);
                 self.operand(left);
                 self.push(match operator {
                     Comparison::Equal => " = ",
@@ -158,6 +160,9 @@ impl Emitter {
                     Comparison::Like => " ILIKE ",
                 });
                 self.operand(right);
+                if ranged {
+                    self.push(")");
+                }
             }
             Node::In(operand, members) => self.membership(operand, members),
             Node::IsNull(operand, negated) => {
@@ -222,6 +227,36 @@ impl Emitter {
             }
             _ => call(self),
         }
+    }
+
+    /// Before a pattern with a fixed beginning, over a column with an index in byte order: the same beginning as ranges.
+    ///
+    /// Under row security a condition that comes with a request reaches an index only if its operator is leakproof: `<` on
+    /// texts is, `ILIKE` is not. The ranges find candidates, the pattern decides. True: a parenthesis was opened.
+    fn ranges(&mut self, left: &Node<'_>, operator: Comparison, right: &Node<'_>) -> bool {
+        let (Node::Column(row, column), Node::Text(pattern)) = (left, right) else {
+            return false;
+        };
+        if operator != Comparison::Like || !column.prefix_index || matches!(self.values, Values::Quoted) {
+            return false;
+        }
+        let beginnings = prefix::beginnings(pattern);
+        for (index, beginning) in beginnings.iter().enumerate() {
+            self.push(if index == 0 { "((" } else { " OR " });
+            for (sign, bound) in [(" >= ", beginning.clone()), (" < ", prefix::after(beginning))] {
+                self.push(if sign == " < " { " AND " } else { "(" });
+                self.column(*row, &column.name);
+                self.push(" COLLATE \"C\"");
+                self.push(sign);
+                self.value(Param::Text(bound));
+            }
+            self.push(")");
+        }
+        let ranged = !beginnings.is_empty();
+        if ranged {
+            self.push(") AND ");
+        }
+        ranged
     }
 
     /// An operand of anything but `AND` and `OR`: conditions go into parentheses.

@@ -39,6 +39,7 @@ mod lex;
 pub mod limits;
 mod macros;
 mod parse;
+pub mod prefix;
 mod schema;
 mod typed;
 mod walk;

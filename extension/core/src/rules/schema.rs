@@ -62,6 +62,9 @@ pub struct Column {
     /// Whether the author of the text sees a mask instead of the value: a filter may only ask whether it is a certain value,
     /// or null. Rules are written by those who see everything.
     pub masked: bool,
+    /// Whether an index over the text in byte order (`collate "C"`) exists: a filter by a pattern with a fixed beginning then
+    /// says so as ranges, which the index can serve.
+    pub prefix_index: bool,
     /// The source of a computed field. It has no column: the compiler puts the expression in its place.
     pub computed: Option<String>,
 }
@@ -74,7 +77,17 @@ impl Column {
             kind,
             encrypted: false,
             masked: false,
+            prefix_index: false,
             computed: None,
+        }
+    }
+
+    /// The same column with an index in byte order, if `indexed`.
+    #[must_use]
+    pub fn with_prefix_index(self, indexed: bool) -> Self {
+        Column {
+            prefix_index: indexed,
+            ..self
         }
     }
 
