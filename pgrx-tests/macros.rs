@@ -97,6 +97,58 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_macro_is_asked_once_for_each_distinct_set_of_arguments() {
+        let scene = Scene::with_notes();
+        scene.with_macro(
+            "odd",
+            "select coalesce($1::float8::int % 2 = 1, $2 = 'true')",
+            &[],
+        );
+        for number in 0..12 {
+            let stars = if number > 9 {
+                "null".to_owned()
+            } else {
+                (number % 4).to_string()
+            };
+            scene
+                .ada
+                .created("notes", &format!(r#"{{"title": "n{number}", "stars": {stars}}}"#));
+        }
+        scene.rules("notes", r#"{"list_rule": "@odd(stars, stars IS NULL)"}"#);
+        run("set track_functions = 'all'").answer();
+        let calls =
+            "(select coalesce(sum(calls), 0) from pg_stat_xact_user_functions where funcname = 'macro_odd')";
+        scene
+            .ada
+            .ask(
+                "list",
+                &format!(
+                    "with before as materialized (select {calls} as n),
+                          list as materialized (select count(title) as total from snackbase.col_notes, before),
+                          after as materialized (select {calls} as n from list)
+                     select list.total || ' records, ' || after.n - before.n || ' calls' from before, list, after"
+                ),
+            )
+            // 1 and 3 are odd, each twice or thrice, and two are null; 0, 1, 2, 3 and null were asked for.
+            .says("7 records, 5 calls");
+        // The next statement asks again, and it is no door to other functions.
+        assert_eq!(scene.ada.total("notes", ""), 7);
+        for function in ["pg_sleep(float8)", "snackbase.superadmin_exists()"] {
+            scene
+                .ada
+                .ask(
+                    "list",
+                    &format!("select snackbase._macro_call('{function}'::regprocedure, 0.1::float8)"),
+                )
+                .refused("22023");
+        }
+        scene
+            .ada
+            .ask("list", "select snackbase._macro_call(null, 1)")
+            .refused("22023");
+    }
+
+    #[pg_test]
     fn the_tenth_argument_is_not_the_first() {
         let scene = Scene::with_notes();
         scene.with_macro("ten", "select $10 = 'j' and $1 = 'a'", &[]);

@@ -31,6 +31,9 @@ pub enum Error {
     /// An anonymous caller named an account that does not exist.
     #[error("Account not found")]
     AccountNotFound,
+    /// The caller may not execute the function of a macro.
+    #[error("permission denied for the function of a macro")]
+    NotExecutable,
     /// An argument that no correct program sends.
     #[error("{0}")]
     Malformed(String),
@@ -220,7 +223,7 @@ impl Error {
             Error::Unauthenticated | Error::AuthenticationRequired => {
                 Code::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION
             }
-            Error::SuperadminRequired | Error::Locked(_) | Error::FieldAccess(_) => {
+            Error::NotExecutable | Error::SuperadminRequired | Error::Locked(_) | Error::FieldAccess(_) => {
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE
             }
             Error::AccountHeaderMissing

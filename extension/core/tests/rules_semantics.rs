@@ -299,7 +299,7 @@ fn a_transition_calls_plainly() {
         .expect("a transition");
     assert!(!transition.contains("select"), "{transition}");
     assert!(transition.contains(r#"snackbase.in_group('g'::text)"#));
-    assert!(transition.contains(r#"coalesce(snackbase."macro_m"(OLD."title", NEW."title"), false)"#));
+    assert!(transition.contains(r#"coalesce(snackbase._macro_call('snackbase."macro_m"(text, text)'::regprocedure, OLD."title", NEW."title"), false)"#));
     assert!(transition.contains(r#"NEW."post" = snackbase.current_user_uuid()"#));
 }
 
@@ -425,7 +425,7 @@ fn macros_expand_on_the_tree() {
         ),
         (
             "@m(views > 1, @request.auth.account_id)",
-            r#"coalesce(snackbase."macro_m"(("r"."views" > 1::float8)::text, (select snackbase.current_account_id())::text), false)"#,
+            r#"coalesce(snackbase._macro_call('snackbase."macro_m"(text, text)'::regprocedure, ("r"."views" > 1::float8), (select snackbase.current_account_id())::text), false)"#,
         ),
     ] {
         assert_eq!(using(source), sql, "{source}");

@@ -4,6 +4,7 @@
 //! calls that function. Every other macro is text of a rule and disappears when the rule is compiled, so a change compiles
 //! the rules that use it again ([`define`]).
 
+mod call;
 mod define;
 mod function;
 

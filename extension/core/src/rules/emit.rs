@@ -201,19 +201,38 @@ impl Emitter {
                 emitter.push(")");
             }),
             Node::InHours(from, to) => self.hours(*from, *to),
-            Node::Macro(function, arguments) => {
-                let constant = !arguments.iter().any(reads_columns);
-                self.push("coalesce(");
-                self.once(constant, |emitter| {
-                    emitter.push("snackbase.");
-                    emitter.push(&names::quote(function));
-                    emitter.call("(", arguments, ")");
-                });
-                self.push(", false)");
-            }
+            Node::Macro(function, arguments) => self.macro_call(function, arguments),
             Node::Function(function, arguments) => self.function(*function, arguments),
             Node::StartOfDay(date) => self.call("snackbase.date_start(", std::slice::from_ref(&**date), ")"),
         }
+    }
+
+    /// The function of a macro: once for the statement, or once for each distinct set of arguments that the rows have. Either
+    /// way Postgres notes that the policy depends on the function.
+    fn macro_call(&mut self, function: &str, arguments: &[Node<'_>]) {
+        let name = names::quote(function);
+        self.push("coalesce(");
+        if arguments.iter().any(reads_columns) {
+            let types = vec!["text"; arguments.len()].join(", ");
+            let signature = names::quote_literal(&format!("snackbase.{name}({types})"));
+            self.push(&format!("snackbase._macro_call({signature}::regprocedure"));
+            for argument in arguments {
+                self.push(", ");
+                // It casts to text what it has not been asked before.
+                self.operand(match argument {
+                    Node::ToText(operand) => operand,
+                    other => other,
+                });
+            }
+            self.push(")");
+        } else {
+            self.once(true, |emitter| {
+                emitter.push(&format!("snackbase.{name}("));
+                emitter.list(arguments);
+                emitter.push(")");
+            });
+        }
+        self.push(", false)");
     }
 
     /// A call that does not depend on the row, written so that it runs once per statement and can be an index

@@ -96,7 +96,7 @@ fn check_sql(sql: &str) {
         OLD NEW snackbase pg_catalog current_user_id current_user_email current_user_role current_account_id \
         current_user_uuid in_group num_add num_subtract num_multiply num_divide num_modulo num_round text_substring \
         date_start date_add date_part timezone now concat upper lower btrim length abs ceil floor \
-        text uuid float8 boolean timestamptz date ";
+        text uuid float8 boolean timestamptz date _macro_call regprocedure ";
     let mut depth = 0_i32;
     for token in tokens(sql) {
         match token {
@@ -161,7 +161,7 @@ fn tokens(sql: &str) -> Vec<Token> {
                     at += 1;
                 }
             }
-            _ if character.is_ascii_alphabetic() => {
+            _ if character.is_ascii_alphabetic() || character == '_' => {
                 let start = at - 1;
                 while characters
                     .get(at)
