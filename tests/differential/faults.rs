@@ -4,7 +4,7 @@ use snackbase_e2e::Session;
 
 use super::language::Kind;
 use super::model::World;
-use super::stage::table;
+use super::statement::table;
 
 /// A fault that the superuser plants after the world was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::evaluate::order;
 use super::language::{Expr, Kind, Value};
 use super::model::{Collection, Field, Operation, Row, SYSTEM_FIELDS, account_name, to_json};
 use super::reference::Case;
-use super::request::{Expected, Query};
+use super::request::{Expected, Query, Totals};
 
 impl Case<'_> {
     pub fn list(&self, query: &Query) -> Result<Expected, Expected> {
@@ -131,12 +131,14 @@ impl Case<'_> {
     }
 
     /// Functions over the records a list would show, by groups in the order of their values.
-    pub fn aggregate(
-        &self,
-        functions: &[(&'static str, Option<String>)],
-        groups: &[String],
-        filter: Option<&Expr>,
-    ) -> Result<Expected, Expected> {
+    pub fn aggregate(&self, totals: &Totals) -> Result<Expected, Expected> {
+        let Totals {
+            functions,
+            groups,
+            filter,
+            more_than,
+        } = totals;
+        let filter = filter.as_ref();
         self.gate(Operation::List)?;
         let readable = self.collection.readable(Operation::List, &self.caller);
         self.filterable(filter, false, &readable)?;
@@ -164,6 +166,7 @@ impl Case<'_> {
                 None => grouped.push((key, vec![row])),
             }
         }
+        grouped.retain(|(_, rows)| more_than.is_none_or(|least| rows.len() > least));
         grouped.sort_by(|(left, _), (right, _)| {
             left.iter()
                 .zip(right)

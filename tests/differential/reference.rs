@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::language::Value;
 use super::model::{Collection, Field, Identity, Operation, Row, Rule, SYSTEM_FIELDS, World, to_json};
-use super::request::{Action, Body, Expected, Request, by_id, returned};
+use super::request::{Action, Address, Body, Expected, Request, by_id, returned};
 
 /// Evaluates a request against the world.
 pub fn expect(world: &World, request: &Request) -> Expected {
@@ -33,11 +33,7 @@ impl Case<'_> {
         match action {
             Action::List(query) => self.list(query),
             Action::Pages { query, count } => self.pages(query, *count),
-            Action::Aggregate {
-                functions,
-                groups,
-                filter,
-            } => self.aggregate(functions, groups, filter.as_ref()),
+            Action::Aggregate(totals) => self.aggregate(totals),
             Action::Get { id, fields, expand } => self.get(id, fields.as_deref(), expand),
             Action::CreateMany(_) | Action::UpdateMany(_) | Action::DeleteMany(_) => self.many(action),
             Action::Create { body } => {
@@ -109,9 +105,9 @@ impl Case<'_> {
                     &returned(self.collection, Operation::Create, &self.caller),
                 ))
             }
-            Action::Change { id, body, .. } => {
+            Action::Change { at, body, .. } => {
                 self.column_access(Operation::Update, &names(body))?;
-                let addressed = self.addressed(id.as_deref());
+                let addressed = self.addressed(Operation::Update, at)?;
                 let judged: Vec<(&Row, Row)> = addressed
                     .filter(|row| self.collection.admits_old(&self.caller, row))
                     .map(|row| (row, self.updated(row, body, false)))
@@ -137,9 +133,9 @@ impl Case<'_> {
                     &returned(self.collection, Operation::Update, &self.caller),
                 ))
             }
-            Action::Remove { id, .. } => {
+            Action::Remove { at, .. } => {
                 let rows: Vec<&Row> = self
-                    .addressed(id.as_deref())
+                    .addressed(Operation::Delete, at)?
                     .filter(|row| self.collection.admits(Operation::Delete, &self.caller, row, row))
                     .collect();
                 if self.without(&rows).is_none() {
@@ -186,12 +182,22 @@ impl Case<'_> {
         }
     }
 
-    fn addressed(&self, id: Option<&str>) -> impl Iterator<Item = &Row> {
-        let id = id.map(|id| Value::Text(id.to_owned()));
-        self.collection
-            .rows
-            .iter()
-            .filter(move |row| self.own(row) && id.as_ref().is_none_or(|id| row["id"] == *id))
+    /// The rows a statement addresses. It can only test what it may read, which for deleting is nothing but ids.
+    fn addressed(&self, operation: Operation, at: &Address) -> Result<impl Iterator<Item = &Row>, Expected> {
+        let may_test = |name: &String| {
+            self.caller.superadmin
+                || (operation != Operation::Delete && self.collection.allows(operation, name))
+        };
+        if !at.tested.iter().all(may_test) {
+            return Err(Expected::refusal(&["42501"]));
+        }
+        let id = at.id.clone().map(Value::Text);
+        let tested = at.tested.clone();
+        Ok(self.collection.rows.iter().filter(move |row| {
+            self.own(row)
+                && id.as_ref().is_none_or(|id| row["id"] == *id)
+                && tested.as_ref().is_none_or(|name| row[name] != Value::Null)
+        }))
     }
 
     fn own(&self, row: &Row) -> bool {

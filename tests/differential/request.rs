@@ -32,6 +32,24 @@ pub struct Query {
     pub expand: Vec<String>,
 }
 
+/// A request for aggregates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Totals {
+    /// `count()` has no field.
+    pub functions: Vec<(&'static str, Option<String>)>,
+    pub groups: Vec<String>,
+    pub filter: Option<Expr>,
+    /// `having=count() > n`
+    pub more_than: Option<usize>,
+}
+
+/// Which rows a statement addresses: one or all, of those where a column is not NULL.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Address {
+    pub id: Option<String>,
+    pub tested: Option<String>,
+}
+
 /// The doors. HTTP writes are kept; statements are rolled back.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -41,12 +59,7 @@ pub enum Action {
         query: Query,
         count: bool,
     },
-    Aggregate {
-        /// `count()` has no field.
-        functions: Vec<(&'static str, Option<String>)>,
-        groups: Vec<String>,
-        filter: Option<Expr>,
-    },
+    Aggregate(Totals),
     Get {
         id: String,
         fields: Option<Vec<String>>,
@@ -78,16 +91,16 @@ pub enum Action {
         via: Via,
         body: Body,
     },
-    /// `update`, of one row or of all.
+    /// `update`
     Change {
         via: Via,
-        id: Option<String>,
+        at: Address,
         body: Body,
     },
-    /// `delete`, of one row or of all.
+    /// `delete`
     Remove {
         via: Via,
-        id: Option<String>,
+        at: Address,
     },
     /// `select *` from the view for BI tools.
     Report,
@@ -117,7 +130,7 @@ impl Action {
         match self {
             Action::List(_) => "list",
             Action::Pages { .. } => "pages",
-            Action::Aggregate { .. } => "aggregate",
+            Action::Aggregate(_) => "aggregate",
             Action::CreateMany(_) => "create-many",
             Action::UpdateMany(_) => "update-many",
             Action::DeleteMany(_) => "delete-many",

@@ -2,7 +2,7 @@
 
 use super::language::{Expr, Value};
 use super::model::{Collection, Rule, World};
-use super::request::{Action, Request};
+use super::request::{Action, Address, Body, Request, Totals};
 
 /// A world and one request.
 #[derive(Debug, Clone)]
@@ -148,14 +148,16 @@ fn remove_field(case: &mut Case, number: usize, index: usize) -> bool {
             query.expand.retain(|path| *path != name);
             !query.filter.as_ref().is_some_and(|filter| filter.mentions(&name))
         }
-        Action::Aggregate {
-            functions,
-            groups,
-            filter,
-        } => {
-            functions.retain(|(_, field)| field.as_ref() != Some(&name));
-            groups.retain(|group| *group != name);
-            !functions.is_empty() && !filter.as_ref().is_some_and(|filter| filter.mentions(&name))
+        Action::Aggregate(totals) => {
+            totals
+                .functions
+                .retain(|(_, field)| field.as_ref() != Some(&name));
+            totals.groups.retain(|group| *group != name);
+            !totals.functions.is_empty()
+                && !totals
+                    .filter
+                    .as_ref()
+                    .is_some_and(|filter| filter.mentions(&name))
         }
         Action::Get { expand, .. } => {
             expand.retain(|path| *path != name);
@@ -181,10 +183,11 @@ fn remove_field(case: &mut Case, number: usize, index: usize) -> bool {
             body.retain(|(key, _)| *key != name);
             true
         }
-        Action::Change { body, .. } => {
+        Action::Change { at, body, .. } => {
             body.retain(|(key, _)| *key != name);
-            !body.is_empty()
+            !body.is_empty() && at.tested.as_ref() != Some(&name)
         }
+        Action::Remove { at, .. } => at.tested.as_ref() != Some(&name),
         _ => true,
     }
 }
@@ -284,30 +287,32 @@ fn smaller_requests(request: &Request) -> Vec<Request> {
             });
             uncounted.into_iter().chain(smaller).collect()
         }
-        Action::Aggregate {
-            functions,
-            groups,
-            filter,
-        } => {
-            let aggregate =
-                |functions: &[(&'static str, Option<String>)], groups: &[String], filter: Option<Expr>| {
-                    with(Action::Aggregate {
-                        functions: functions.to_vec(),
-                        groups: groups.to_vec(),
-                        filter,
-                    })
-                };
-            let mut found: Vec<Request> = Vec::new();
-            if let Some(filter) = filter {
-                found.push(aggregate(functions, groups, None));
-                let smaller = smaller_conditions(filter).into_iter();
-                found.extend(smaller.map(|smaller| aggregate(functions, groups, Some(smaller))));
+        Action::Aggregate(totals) => {
+            let mut found: Vec<Totals> = Vec::new();
+            if let Some(filter) = &totals.filter {
+                let smaller = smaller_conditions(filter).into_iter().map(Some);
+                let filters = [None].into_iter().chain(smaller);
+                found.extend(filters.map(|filter| Totals {
+                    filter,
+                    ..totals.clone()
+                }));
             }
-            found.extend(
-                without_one(functions, 1).map(|functions| aggregate(&functions, groups, filter.clone())),
-            );
-            found.extend(without_one(groups, 0).map(|groups| aggregate(functions, &groups, filter.clone())));
+            found.extend(without_one(&totals.functions, 1).map(|functions| Totals {
+                functions,
+                ..totals.clone()
+            }));
+            found.extend(without_one(&totals.groups, 0).map(|groups| Totals {
+                groups,
+                ..totals.clone()
+            }));
+            found.extend(totals.more_than.map(|_| Totals {
+                more_than: None,
+                ..totals.clone()
+            }));
             found
+                .into_iter()
+                .map(|totals| with(Action::Aggregate(totals)))
+                .collect()
         }
         Action::CreateMany(bodies) => without_one(bodies, 1)
             .map(|bodies| with(Action::CreateMany(bodies)))
@@ -394,14 +399,18 @@ fn smaller_requests(request: &Request) -> Vec<Request> {
                 })
             })
             .collect(),
-        Action::Change { via, id, body } => without_one(body, 1)
-            .map(|body| {
-                with(Action::Change {
-                    via: *via,
-                    id: id.clone(),
-                    body,
-                })
-            })
+        Action::Change { via, at, body } => {
+            let change = |at: Address, body: Body| with(Action::Change { via: *via, at, body });
+            let shorter = without_one(body, 1).map(|body| change(at.clone(), body));
+            untested(at)
+                .map(|at| change(at, body.clone()))
+                .into_iter()
+                .chain(shorter)
+                .collect()
+        }
+        Action::Remove { via, at } => untested(at)
+            .map(|at| with(Action::Remove { via: *via, at }))
+            .into_iter()
             .collect(),
         Action::Get { id, fields, expand } => {
             let get = |fields: Option<Vec<String>>, expand: Vec<String>| {
@@ -417,6 +426,13 @@ fn smaller_requests(request: &Request) -> Vec<Request> {
         }
         _ => Vec::new(),
     }
+}
+
+fn untested(at: &Address) -> Option<Address> {
+    at.tested.is_some().then(|| Address {
+        tested: None,
+        ..at.clone()
+    })
 }
 
 /// A list with one entry left out, as long as more than `least` remain.

@@ -50,7 +50,7 @@ impl Case<'_> {
             row[&field.name] != Value::Null
                 && other[&field.name] == row[&field.name]
                 && other["account_id"] == row["account_id"]
-                && other["id"] != row["id"]
+                && (other["id"] != row["id"] || row["id"] == Value::Text(NEW.to_owned()))
         };
         self.collection.fields.iter().all(|field| {
             if field.unique && self.collection.rows.iter().any(|other| taken(field, other)) {
