@@ -4,6 +4,7 @@ mod scene;
 
 mod accounts;
 mod audit;
+mod batches;
 mod bi;
 mod catalog;
 mod changes;

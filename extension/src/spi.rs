@@ -6,15 +6,17 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use pgrx::datum::{DatumWithOid, Uuid};
 use pgrx::pg_sys;
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::spi::{OwnedPreparedStatement, SpiHeapTupleData, SpiTupleTable};
 
 use pgrx::{PgBuiltInOids, PgOid, PgTryBuilder, Spi};
 
-use crate::error::Error;
+use crate::error::{Error, state_of};
 
 /// The rows of a statement, valid while its `read` closure runs.
 pub type Rows<'a> = SpiTupleTable<'a>;
@@ -148,12 +150,12 @@ impl Drop for Acting {
     }
 }
 
-/// Runs `attempt` in a subtransaction that is kept when it succeeds and rolled back when it does not: what it wrote is
-/// undone, and the transaction can go on. A Postgres error that unwinds out of it is one of the ways not to succeed.
+/// Runs `work` in a subtransaction that is kept when it succeeds and rolled back when it is refused: what it wrote is undone,
+/// and the transaction can go on. `None`: it was refused, by an [`Error`] or by a Postgres error about values, constraints
+/// or rights.
 ///
-/// # Errors
-/// What `attempt` returns; `None` for an error that unwound.
-pub fn attempt<R>(attempt: impl FnOnce() -> Result<R, Error>) -> Result<R, Option<Error>> {
+/// Everything else unwinds further, above all a cancelled statement and a deadlock: nobody may go on after those.
+pub fn attempt<R>(work: impl FnOnce() -> Result<R, Error>) -> Option<R> {
     // SAFETY: reads globals of the backend.
     let (memory, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
     // SAFETY: as PL/pgSQL does for a block with an exception handler: the subtransaction is ended on each of the two ways
@@ -162,19 +164,30 @@ pub fn attempt<R>(attempt: impl FnOnce() -> Result<R, Error>) -> Result<R, Optio
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::MemoryContextSwitchTo(memory);
     }
-    let result = PgTryBuilder::new(std::panic::AssertUnwindSafe(|| attempt().map_err(Some)))
-        .catch_others(|_| Err(None))
+    let outcome = PgTryBuilder::new(AssertUnwindSafe(|| Ok(work().ok())))
+        .catch_others(Err)
         .execute();
     // SAFETY: as above.
     unsafe {
-        match &result {
-            Ok(_) => pg_sys::ReleaseCurrentSubTransaction(),
-            Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+        match &outcome {
+            Ok(Some(_)) => pg_sys::ReleaseCurrentSubTransaction(),
+            Ok(None) | Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
         }
         pg_sys::MemoryContextSwitchTo(memory);
         pg_sys::CurrentResourceOwner = owner;
     }
-    result
+    match outcome {
+        Ok(done) => done,
+        Err(CaughtError::PostgresError(report))
+            if matches!(
+                &state_of(report.sql_error_code())[..2],
+                "22" | "23" | "42" | "44" | "P0"
+            ) =>
+        {
+            None
+        }
+        Err(other) => other.rethrow(),
+    }
 }
 
 /// Runs a utility statement (DDL), which has no parameters and no plan.

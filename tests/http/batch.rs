@@ -367,3 +367,37 @@ async fn a_batch_deletes_once_and_respects_references() {
     assert_eq!(rest["total"], 2, "nothing was deleted");
     assert!(world.audit_findings().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_batch_that_is_cancelled_is_not_tried_again() {
+    let world = world().await;
+    let superuser = world.database.superuser().await;
+    superuser
+        .batch_execute(
+            "create function public.dawdle() returns trigger language plpgsql as
+                 $f$ begin perform pg_catalog.pg_sleep(0.3); return new; end $f$;
+             alter event trigger snackbase_guard_ddl disable;
+             create trigger m_dawdle before insert on snackbase.col_owners for each row execute function public.dawdle();
+             alter event trigger snackbase_guard_ddl enable always",
+        )
+        .await
+        .expect("the superuser defines a slow trigger");
+    let caller =
+        json!({"kind": "user", "user_id": world.user_id("bob"), "account_id": world.account_id("bob")});
+    let body = json!({"records": [{"name": "one"}, {"name": "two"}]});
+    let session = world.database.gateway_role().await;
+    session
+        .batch_execute("set statement_timeout = '150ms'")
+        .await
+        .expect("everybody may");
+    let state = session
+        .state_of(&format!(
+            "select case when snackbase.enter('{caller}', 'create') then snackbase.records_create_many('owners', '{body}') end"
+        ))
+        .await;
+    assert_eq!(state, "57014");
+    assert_eq!(
+        superuser.value("select count(*) from snackbase.col_owners").await,
+        "0"
+    );
+}

@@ -205,7 +205,7 @@ fn all_or_first<R>(
     items: &[Item],
     write: impl Fn(&[Item]) -> Result<Vec<(usize, R)>, Error>,
 ) -> Result<Vec<(usize, R)>, Error> {
-    if let Ok(written) = spi::attempt(|| write(items)) {
+    if let Some(written) = spi::attempt(|| write(items)) {
         return Ok(written);
     }
     let mut written = Vec::new();
