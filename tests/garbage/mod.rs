@@ -318,6 +318,65 @@ async fn expressions() {
 }
 
 #[tokio::test]
+async fn queries_of_macros() {
+    let scene = Scene::new().await;
+    let mut court = Court::new(&scene.world).await;
+    let root = |request| scene.signed(Who::Root, request);
+    for query in listed::queries() {
+        let body = serde_json::json!({"name": "odd", "sql_query": query, "parameters": []}).to_string();
+        let create = root(Request::new("POST", "/macros").body(body));
+        if court.hear("a macro", &create, Verdict::RefusedOrDone).await != 201 {
+            continue;
+        }
+        let macros = scene.world.root.get("/macros").await.expect(200);
+        let odd = macros
+            .as_array()
+            .and_then(|macros| macros.iter().find(|one| one["name"] == "odd"));
+        let id = odd.expect("the macro just made")["id"].to_string();
+        let test = root(Request::new("POST", format!("/macros/{id}/test")).body("{}"));
+        court
+            .hear(&format!("a dry run of {query}"), &test, Verdict::RefusedOrDone)
+            .await;
+        let rule = root(
+            Request::new("PUT", "/collections/samples/rules")
+                .body("{\"list_rule\": \"@odd() = 1 || @odd()\"}"),
+        );
+        court
+            .hear(&format!("a rule of {query}"), &rule, Verdict::RefusedOrDone)
+            .await;
+        let rule =
+            root(Request::new("PUT", "/collections/samples/rules").body("{\"list_rule\": \"@odd()\"}"));
+        let saved = court
+            .hear(&format!("a rule of {query}"), &rule, Verdict::RefusedOrDone)
+            .await;
+        if saved == 200 {
+            let list = scene.signed(Who::Alice, Request::new("GET", "/records/samples"));
+            // What never ends is ended by a timeout, which is no refusal.
+            if !listed::ENDLESS.contains(&query.as_str()) {
+                court
+                    .hear(&format!("a list by {query}"), &list, Verdict::RefusedOrDone)
+                    .await;
+            }
+            scene
+                .world
+                .rules("samples", serde_json::json!({"list_rule": ""}))
+                .await;
+        }
+        scene
+            .world
+            .root
+            .delete(&format!("/macros/{id}"))
+            .await
+            .expect(204);
+        court.look_again().await;
+        if court.is_fed_up() {
+            break;
+        }
+    }
+    court.close(&scene.world, "queries of macros").await;
+}
+
+#[tokio::test]
 async fn whatever_comes() {
     let mut scene = Scene::new().await;
     let mut court = Court::new(&scene.world).await;
@@ -331,6 +390,10 @@ async fn whatever_comes() {
         for _ in 0..100 {
             let sample: &Sample = dice.choice(&samples).expect("samples");
             let request = random::spoilt(&mut dice, sample);
+            // The trail of a dropped collection stays, and would be compared with the records of a new one of its name.
+            if request.method == "DELETE" && request.target.starts_with(b"/api/v1/collections/samples") {
+                continue;
+            }
             court
                 .hear("at random", &scene.signed(sample.who, request), Verdict::Anything)
                 .await;

@@ -39,6 +39,7 @@ pub struct Scene {
     record: String,
     entry: String,
     another: String,
+    custom_macro: String,
     cursor: String,
 }
 
@@ -88,6 +89,7 @@ impl Scene {
             record: String::new(),
             entry: String::new(),
             another: String::new(),
+            custom_macro: String::new(),
             cursor: String::new(),
         };
         scene.restore().await;
@@ -114,6 +116,22 @@ impl Scene {
         self.record = present(&world.alice, "samples", &self.record, record).await;
         let another = json!({"label": "l", "amount": 1});
         self.another = present(&world.alice, "samples", &self.another, another).await;
+        let macros = world.root.get("/macros").await.expect(200);
+        let steady = macros
+            .as_array()
+            .expect("an array")
+            .iter()
+            .find(|one| one["name"] == "steady")
+            .cloned();
+        let steady = match steady {
+            Some(steady) => steady,
+            None => world
+                .root
+                .post("/macros", json!({"name": "steady", "sql_query": "select true"}))
+                .await
+                .expect(201),
+        };
+        self.custom_macro = steady["id"].to_string();
         let entries = world.root.get("/audit-logs?limit=1").await.expect(200);
         self.entry = entries["items"][0]["id"].to_string();
         let page = world
@@ -152,6 +170,7 @@ impl Scene {
             self.target.as_str(),
             self.entry.as_str(),
             self.another.as_str(),
+            self.custom_macro.as_str(),
             self.world.user_id("bob"),
         ];
         let segments = path.strip_prefix("/records").unwrap_or(path).split('/');
@@ -181,6 +200,7 @@ impl Scene {
                 .replace("{record}", &self.record)
                 .replace("{target}", &self.target)
                 .replace("{entry}", &self.entry)
+                .replace("{macro}", &self.custom_macro)
                 .replace("{bob}", self.world.user_id("bob")),
             query: query
                 .iter()
@@ -360,6 +380,31 @@ impl Scene {
                 json!({"email": "reg@example.com", "password": "Correct-Horse-7-Battery",
                 "account_name": "Hooli", "account_slug": "hooli"}),
             ),
+            sample(alice, "GET", "/macros", &[("skip", "0"), ("limit", "10")], none()),
+            sample(
+                root,
+                "POST",
+                "/macros",
+                &[],
+                json!({"name": "fresh", "sql_query": "select count(*) = 3 and :label <> '' from generate_series(1, 3)", "parameters": ["label"],
+                    "description": "more than"}),
+            ),
+            sample(alice, "GET", "/macros/{macro}", &[], none()),
+            sample(
+                root,
+                "PUT",
+                "/macros/{macro}",
+                &[],
+                json!({"sql_query": "select true", "parameters": [], "description": null}),
+            ),
+            sample(
+                root,
+                "POST",
+                "/macros/{macro}/test",
+                &[],
+                json!({"parameters": []}),
+            ),
+            sample(root, "DELETE", "/macros/{macro}", &[], none()),
             sample(alice, "DELETE", "/records/samples/{record}", &[], none()),
             sample(
                 alice,
