@@ -97,9 +97,8 @@ mod tests {
         .says(
             "_audit_record snackbase_owner\n\
              _bi_view_drop snackbase_reader\n\
+             _bi_view_lock snackbase_reader\n\
              _bi_view_replace snackbase_reader\n\
-             _collection_change snackbase_owner\n\
-             _collection_drop snackbase_owner\n\
              _collection_load snackbase_owner\n\
              _guard_ddl snackbase_owner\n\
              auth_login_find snackbase_owner\n\
@@ -108,8 +107,6 @@ mod tests {
              auth_me snackbase_owner\n\
              auth_refresh snackbase_owner\n\
              auth_register snackbase_owner\n\
-             collection_define snackbase_owner\n\
-             collection_rules_change snackbase_owner\n\
              doctor snackbase_owner\n\
              superadmin_create snackbase_owner\n\
              superadmin_exists snackbase_owner",

@@ -59,10 +59,8 @@ mod tests {
         for statement in [
             r#"select snackbase.collection_define('{"name":"mine","fields":[{"name":"a","type":"text"}]}')"#,
             r#"select snackbase.collection_change('notes', '{"list_rule": ""}')"#,
-            r#"select snackbase._collection_change('notes', '{"list_rule": ""}')"#,
             r#"select snackbase.collection_rules_change('notes', '{"list_rule": ""}')"#,
             "select snackbase.collection_drop('notes')",
-            "select snackbase._collection_drop('notes')",
             "select snackbase._bi_view_drop('notes')",
             "select snackbase.collection_view('notes')",
             "select snackbase.collection_rules_view('notes')",
@@ -350,6 +348,132 @@ mod tests {
             .define(r#"{"name": "stray", "fields": [{"name": "a", "type": "text"}]}"#)
             .refused("23505");
         assert_eq!(refusal.json()[0]["field"], "name");
+    }
+
+    #[pg_test]
+    fn a_table_with_the_very_columns_is_adopted_with_its_records() {
+        let scene = Scene::with_notes();
+        let definition = r#"{"name": "stray", "create_rule": "", "view_rule": "", "delete_rule": "", "fields": [
+            {"name": "a", "type": "text", "required": true, "default": "it's", "unique": true},
+            {"name": "note", "type": "reference", "collection": "notes", "on_delete": "cascade"}]}"#;
+        scene.collection(definition);
+        let note = scene.ada.created("notes", "{}");
+        let record = scene
+            .ada
+            .created("stray", &format!(r#"{{"a": "x", "note": "{note}"}}"#));
+        run("delete from snackbase.collections where name = 'stray'").answer();
+        for (old, new) in [
+            (r#""required": true, "#, ""),
+            ("it's", "its"),
+            (r#""type": "text""#, r#""type": "number""#),
+            (r#"{"name": "a","#, r#"{"name": "b","#),
+            (
+                r#""fields": ["#,
+                r#""fields": [{"name": "more", "type": "text"},"#,
+            ),
+        ] {
+            let other = definition.replace(old, new).replace(
+                r#""number", "required": true, "default": "it's""#,
+                r#""number", "required": true, "default": 1"#,
+            );
+            let refusal = scene.define(&other).refused("23505");
+            assert_eq!(refusal.json()[0]["field"], "name", "{other}");
+        }
+        ask("select count(*) from pg_class where relname = '$pattern'").says("0");
+        scene.collection(definition);
+        assert_eq!(scene.ada.view("stray", &record).json()["a"], "x");
+        scene.ada.create("stray", r#"{"a": "x"}"#).refused("23514");
+        scene.ada.delete("stray", &record).answer();
+        ask("select count(*) from snackbase.audit_verify()").says("0");
+        // nine policies, three triggers and a guard, as every collection has
+        ask("select (select count(*) from pg_policy where polrelid = r.oid) || ' ' || (select count(*) from pg_trigger where tgrelid = r.oid and not tgisinternal)
+                    || ' ' || (select count(*) from pg_constraint where conrelid = r.oid and contype <> 'n')
+               from pg_class r where relname = 'col_stray'")
+        .says("7 5 4");
+    }
+
+    #[pg_test]
+    fn a_table_with_dangling_references_is_not_adopted() {
+        let scene = Scene::with_notes();
+        let definition = r#"{"name": "stray", "create_rule": "", "fields": [{"name": "note", "type": "reference", "collection": "notes", "on_delete": "cascade"}]}"#;
+        scene.collection(definition);
+        let note = scene.ada.created("notes", "{}");
+        scene.ada.created("stray", &format!(r#"{{"note": "{note}"}}"#));
+        run(
+            "delete from snackbase.collections where name = 'stray'; set session_replication_role = replica;
+             delete from snackbase.col_notes; set session_replication_role = origin",
+        )
+        .answer();
+        let refusal = scene.define(definition).refused("23514");
+        assert_eq!(refusal.problems(), ["schema[0] reference_violated"]);
+    }
+
+    #[pg_test]
+    fn a_collection_may_come_again_after_it_was_dropped() {
+        let scene = Scene::with_notes();
+        let note = scene.ada.created("notes", r#"{"title": "first"}"#);
+        scene.bob.created("notes", "{}");
+        let dropped = scene
+            .root
+            .ask("superadmin", "select snackbase.collection_drop('notes')")
+            .json();
+        assert_eq!(dropped["records_deleted"], 2);
+        scene.collection(r#"{"name": "Notes", "list_rule": "", "create_rule": "", "fields": [{"name": "title", "type": "number", "default": 5}]}"#);
+        ask("select count(*) from snackbase.audit_verify()").says("0");
+        assert_eq!(scene.ada.total("Notes", ""), 0);
+        scene.ada.created("Notes", "{}");
+        // even with the id of a record of the old one
+        run(&format!(
+            "insert into snackbase.col_notes (id, account_id) values ('{note}', '{}')",
+            scene.ada.account
+        ))
+        .answer();
+        ask("select count(*) from snackbase.audit_verify()").says("0");
+        ask(&format!("select string_agg(operation || record_version, ' ' order by id) from snackbase.audit_change where record_id = '{note}'"))
+            .says("CREATE1 CREATE2");
+        run("set session_replication_role = replica; delete from snackbase.col_notes; set session_replication_role = origin").answer();
+        ask("select string_agg(kind, ' ') from snackbase.audit_verify()").says("live live");
+    }
+
+    #[pg_test]
+    fn a_collection_that_views_are_built_on_cannot_be_dropped() {
+        let scene = Scene::with_notes();
+        run("create view public.report as select title from snackbase_bi.notes").answer();
+        let refusal = scene
+            .root
+            .ask("superadmin", "select snackbase.collection_drop('notes')")
+            .refused("2BP01");
+        assert!(refusal.message.contains("report"), "{}", refusal.message);
+        assert_eq!(refusal.problems().len(), 1);
+        run("drop view public.report").answer();
+        scene
+            .root
+            .ask("superadmin", "select snackbase.collection_drop('notes')")
+            .answer();
+    }
+
+    #[pg_test]
+    fn big_tables_are_counted_by_estimate() {
+        let scene = Scene::with_notes();
+        scene.ada.created("notes", "{}");
+        let count = || {
+            scene
+                .root
+                .ask(
+                    "superadmin",
+                    "select snackbase.collection_list(null, null, null, null, null)",
+                )
+                .json()["items"][0]["records_count"]
+                .clone()
+        };
+        assert_eq!(count(), 1);
+        for (estimate, expected) in [(-1, 1), (0, 1), (100_000, 1), (250_000, 250_000)] {
+            run(&format!(
+                "update pg_class set reltuples = {estimate} where relname = 'col_notes'"
+            ))
+            .answer();
+            assert_eq!(count(), expected, "{estimate}");
+        }
     }
 
     // References.

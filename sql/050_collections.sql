@@ -56,7 +56,7 @@ begin
            pg_catalog.to_regclass('snackbase.' || quote_ident('col_' || lower(c.name)))::oid
       from snackbase.collections c
       join snackbase.collection_rules r on r.collection_id = c.id
-     where c.name = wanted or c.id::text = wanted;
+     where c.name = wanted or c.id::text = lower(wanted);
 end
 $$;
 
@@ -106,26 +106,10 @@ return (
      where r.collection_id = (snackbase._collection_find(collection)).id
 );
 
--- Rows of a collection over all accounts the caller may see: the planner's estimate for big tables, exact below
--- 100,000 rows.
-create function snackbase._records_count(relation regclass) returns bigint
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    estimate real := (select c.reltuples from pg_catalog.pg_class c where c.oid = relation);
-    exact bigint;
-begin
-    if estimate >= 100000 then
-        return estimate::bigint;
-    end if;
-    execute format('select count(*) from %s', relation) into exact;
-    return exact;
-end
-$$;
-
+-- The list of contract §2. Records are counted over all accounts, for the whole page in one query: exactly up to 100,000,
+-- beyond it by the planner's estimate, so that no big table is read (one that was never analyzed has no estimate yet).
 create function snackbase.collection_list(page bigint, page_size bigint, sort_by text, sort_order text, search text) returns json
-language plpgsql stable
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -133,28 +117,125 @@ declare
     number bigint := coalesce(page, 1);
     wanted text := '%' || replace(replace(replace(coalesce(search, ''), '\', '\\'), '%', '\%'), '_', '\_') || '%';
     key text := case when sort_by in ('name', 'created_at', 'updated_at') then sort_by else 'created_at' end;
-    direction text := case when lower(sort_order) = 'asc' then 'asc' else 'desc' end;
+    direction text := case when lower(coalesce(sort_order, 'desc')) = 'asc' then 'asc' else 'desc' end;
     total bigint;
+    ids uuid[];
+    counts text;
     items json;
 begin
     if size not between 1 and 100 or number < 1 then
         raise exception 'page is at least 1 and page_size is 1 to 100' using errcode = '22023';
     end if;
-    select count(*) into total from snackbase.collections c where c.name ilike wanted or c.id::text ilike wanted;
-    execute format($q$
-        select coalesce(json_agg(json_build_object('id', c.id, 'name', c.name, 'table_name', 'col_' || lower(c.name),
-                   'fields_count', fields, 'field_count', fields, 'records_count', records, 'record_count', records,
-                   'has_public_access', '' in (r.list_rule, r.view_rule, r.create_rule, r.update_rule, r.delete_rule) is true,
-                   'created_at', snackbase.rfc3339(c.created_at), 'updated_at', snackbase.rfc3339(c.updated_at))
-                   order by c.%1$I %2$s, c.id), '[]')
-          from (select *, json_array_length(c.schema) as fields,
-                       snackbase._records_count(pg_catalog.to_regclass('snackbase.' || quote_ident('col_' || lower(c.name)))) as records
+    -- Again when a collection was dropped between its name and its table.
+    loop
+        select count(*) into total from snackbase.collections c where c.name ilike wanted or c.id::text ilike wanted;
+        execute format('select array(select c.id from snackbase.collections c where c.name ilike $1 or c.id::text ilike $1
+                                      order by c.%1$I %2$s, c.id limit $2 offset $3)', key, direction)
+           into ids using wanted, size, (number - 1) * size;
+        select string_agg(format(
+                   case when t.reltuples > 100000 then 'select %1$L::uuid, %3$s'
+                        when t.reltuples < 0 then 'select %1$L::uuid, (select count(*) from snackbase.%2$I)'
+                        else 'select %1$L::uuid, (select case when count(*) > 100000 then greatest(100001, %3$s) else count(*) end
+                                                    from (select from snackbase.%2$I limit 100001) r)' end,
+                   c.id, t.relname, t.reltuples::bigint), ' union all ')
+          into counts
+          from snackbase.collections c
+          join pg_class t on t.relname = 'col_' || lower(c.name) and t.relnamespace = 'snackbase'::regnamespace
+         where c.id = any (ids);
+        begin
+            execute format($q$
+                with counted(id, records) as (%s)
+                select coalesce(json_agg(json_build_object('id', c.id, 'name', c.name, 'table_name', 'col_' || lower(c.name),
+                           'fields_count', json_array_length(c.schema), 'field_count', json_array_length(c.schema),
+                           'records_count', coalesce(n.records, 0), 'record_count', coalesce(n.records, 0),
+                           'has_public_access', '' in (r.list_rule, r.view_rule, r.create_rule, r.update_rule, r.delete_rule) is true,
+                           'created_at', snackbase.rfc3339(c.created_at), 'updated_at', snackbase.rfc3339(c.updated_at))
+                           order by array_position($1, c.id)), '[]')
                   from snackbase.collections c
-                 where c.name ilike $1 or c.id::text ilike $1
-                 order by %1$I %2$s, id limit $2 offset $3) c
-          join snackbase.collection_rules r on r.collection_id = c.id$q$, key, direction)
-       into items using wanted, size, (number - 1) * size;
+                  join snackbase.collection_rules r on r.collection_id = c.id
+                  left join counted n on n.id = c.id
+                 where c.id = any ($1)$q$, coalesce(counts, 'select null::uuid, null::bigint'))
+               into items using ids;
+            exit;
+        exception when undefined_table then
+            null;
+        end;
+    end loop;
     return json_build_object('items', items, 'total', total, 'page', number, 'page_size', size,
         'total_pages', greatest(1, (total + size - 1) / size));
+end
+$$;
+
+-- The log of schema changes: contract §3.2, §3.3 and operations.md §11. One entry per collection and change; its id is the
+-- revision that the wire shows. It tells people what happened; nothing is computed from it.
+create table snackbase.migrations (
+    id uuid primary key default gen_random_uuid(),
+    position bigint not null generated always as identity,
+    -- no reference: entries outlive their collection
+    collection_id uuid not null,
+    collection text not null,
+    operation text not null constraint migrations_operation_check check (operation in ('create', 'change', 'drop')),
+    -- [{"change": "add" | "drop" | "retype" | "change", "field", "type"}, …]
+    fields json not null,
+    created_at timestamptz not null default clock_timestamp(),
+    created_by text not null default snackbase.current_actor(),
+    constraint migrations_position_key unique (position)
+);
+
+-- One sentence for people: `change collection posts: add views, drop status`.
+create function snackbase._migration_text(entry snackbase.migrations) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+return format('%s collection %s', (entry).operation, (entry).collection)
+    || case (entry).operation when 'change' then coalesce(': ' || (
+           select string_agg(format('%s %s', f.value ->> 'change', f.value ->> 'field'), ', ' order by f.ordinality)
+             from json_array_elements((entry).fields) with ordinality f), '') else '' end;
+
+-- Both spellings of every key: the client library reads camel case and converts nothing (operations.md §11).
+create function snackbase.migration_list() returns json
+language sql stable
+set search_path = pg_catalog, pg_temp
+return (
+    select json_build_object('revisions', coalesce(json_agg(json_build_object(
+               'revision', m.id, 'description', m.text,
+               'down_revision', m.before, 'downRevision', m.before, 'branch_labels', null, 'branchLabels', null,
+               'is_applied', true, 'isApplied', true, 'is_head', m.after is null, 'isHead', m.after is null,
+               'is_dynamic', true, 'isDynamic', true, 'created_at', m.at, 'createdAt', m.at) order by m.position desc), '[]'),
+               'total', count(*), 'current_revision', (array_agg(m.id order by m.position desc))[1],
+               'currentRevision', (array_agg(m.id order by m.position desc))[1])
+      from (select e.id, e.position, snackbase._migration_text(e) as text, snackbase.rfc3339(e.created_at) as at,
+                   lag(e.id) over (order by e.position) as before, lead(e.id) over (order by e.position) as after
+              from snackbase.migrations e) m
+);
+
+create function snackbase.migration_history() returns json
+language sql stable
+set search_path = pg_catalog, pg_temp
+return (
+    select json_build_object('history', coalesce(json_agg(json_build_object(
+               'revision', e.id, 'description', snackbase._migration_text(e), 'is_dynamic', true, 'isDynamic', true,
+               'created_at', snackbase.rfc3339(e.created_at), 'createdAt', snackbase.rfc3339(e.created_at)) order by e.position), '[]'),
+               'total', count(*))
+      from snackbase.migrations e
+);
+
+create function snackbase.migration_current() returns json
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    answer json := (
+        select json_build_object('revision', e.id, 'description', snackbase._migration_text(e),
+                   'created_at', snackbase.rfc3339(e.created_at), 'createdAt', snackbase.rfc3339(e.created_at),
+                   'applied_at', snackbase.rfc3339(e.created_at), 'appliedAt', snackbase.rfc3339(e.created_at),
+                   'is_dynamic', true, 'isDynamic', true)
+          from snackbase.migrations e
+         order by e.position desc
+         limit 1);
+begin
+    if answer is null then
+        raise exception 'No schema change has been made yet' using errcode = 'P0002';
+    end if;
+    return answer;
 end
 $$;

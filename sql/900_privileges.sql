@@ -56,6 +56,7 @@ begin
     -- The views of snackbase_bi belong to the role they read as.
     alter function snackbase._bi_view_replace(text) owner to snackbase_reader;
     alter function snackbase._bi_view_drop(text) owner to snackbase_reader;
+    alter function snackbase._bi_view_lock(text) owner to snackbase_reader;
     -- The functions of macros belong to the role they run as; so does what makes and tries them.
     alter function snackbase._macro_function_make(text, int, text) owner to snackbase_hook;
     alter function snackbase._macro_function_drop(text, int) owner to snackbase_hook;
@@ -95,7 +96,7 @@ grant select (id, account_id, email, role_id, is_active, email_verified, created
 grant select, insert, update, delete on snackbase.accounts, snackbase.account_code_counter, snackbase.roles, snackbase.users,
                 snackbase.groups, snackbase.users_groups
    to snackbase_superadmin;
-grant select on snackbase.collections, snackbase.collection_rules, snackbase.sessions,
+grant select on snackbase.collections, snackbase.collection_rules, snackbase.migrations, snackbase.sessions,
                 snackbase.audit_change, snackbase.audit_log
    to snackbase_superadmin;
 
@@ -112,16 +113,27 @@ alter function snackbase.audit_verify(uuid, int) set datestyle = 'ISO, YMD';
 alter function snackbase.audit_verify(uuid, int) set intervalstyle = 'postgres';
 alter function snackbase.audit_verify(uuid, int) set bytea_output = 'hex';
 
--- DDL waits for a busy table no longer than this.
-alter function snackbase.collection_define(json) set lock_timeout = '2s';
-alter function snackbase._collection_change(text, json) set lock_timeout = '2s';
-alter function snackbase.collection_rules_change(text, json) set lock_timeout = '2s';
-alter function snackbase._collection_drop(text) set lock_timeout = '2s';
--- "does not exist, skipping" is not news to whoever defines a collection.
-alter function snackbase.collection_define(json) set client_min_messages = warning;
-alter function snackbase._collection_change(text, json) set client_min_messages = warning;
-alter function snackbase.collection_rules_change(text, json) set client_min_messages = warning;
-alter function snackbase._collection_drop(text) set client_min_messages = warning;
+-- What changes a schema waits for a busy table no longer than this; "does not exist, skipping" is not news to whoever does
+-- it; and values become the texts of the trail, as in the recorder.
+do $$
+declare
+    item regprocedure;
+begin
+    for item in
+        select p.oid from pg_catalog.pg_proc p
+         where p.pronamespace = 'snackbase'::regnamespace
+           and p.proname in ('collection_define', 'collection_change', 'collection_rules_change', 'collection_drop',
+                             'collection_import', 'migration_generate')
+    loop
+        execute format('alter function %s set lock_timeout = ''2s''', item);
+        execute format('alter function %s set client_min_messages = warning', item);
+        execute format('alter function %s set extra_float_digits = 1', item);
+        execute format('alter function %s set datestyle = ''ISO, YMD''', item);
+        execute format('alter function %s set intervalstyle = ''postgres''', item);
+        execute format('alter function %s set bytea_output = ''hex''', item);
+    end loop;
+end
+$$;
 
 alter function snackbase.macro_change(bigint, json) set lock_timeout = '2s';
 alter function snackbase.macro_create(json) set lock_timeout = '2s';
@@ -186,10 +198,15 @@ grant execute on function
    to snackbase_gateway;
 grant execute on function
     snackbase.collection_list(bigint, bigint, text, text, text), snackbase.collection_names(), snackbase.collection_view(text),
-    snackbase.collection_define(json), snackbase.collection_change(text, json), snackbase._collection_change(text, json),
-    snackbase.collection_drop(text), snackbase._collection_drop(text),
+    snackbase.collection_define(json), snackbase.collection_change(text, json), snackbase.collection_drop(text),
     snackbase.collection_rules_view(text), snackbase.collection_rules_change(text, json),
-    snackbase._collection_find(text), snackbase._collection_json(snackbase.collections), snackbase._records_count(regclass),
+    snackbase._collection_find(text), snackbase._collection_json(snackbase.collections),
+    snackbase._retype(text, text, text), snackbase._instant_text(timestamptz),
+    snackbase.collection_export(text), snackbase.collection_import(json),
+    snackbase._import_groups(json), snackbase._import_group(json),
+    snackbase.migration_plan(json), snackbase.migration_generate(json),
+    snackbase.migration_list(), snackbase.migration_history(), snackbase.migration_current(),
+    snackbase._migration_text(snackbase.migrations),
     snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text),
     snackbase.user_create(json), snackbase.user_verify(uuid),
     snackbase._account_create(text, text, text, boolean), snackbase._account_detail(snackbase.accounts), snackbase._account_find(text),
@@ -202,6 +219,9 @@ grant execute on function
     snackbase.collection_list(bigint, bigint, text, text, text), snackbase.collection_names(), snackbase.collection_view(text),
     snackbase.collection_define(json), snackbase.collection_change(text, json), snackbase.collection_drop(text),
     snackbase.collection_rules_view(text), snackbase.collection_rules_change(text, json),
+    snackbase.collection_export(text), snackbase.collection_import(json),
+    snackbase.migration_plan(json), snackbase.migration_generate(json),
+    snackbase.migration_list(), snackbase.migration_history(), snackbase.migration_current(),
     snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text),
     snackbase.user_create(json), snackbase.user_verify(uuid)
    to snackbase_gateway;
@@ -221,6 +241,8 @@ select pg_catalog.pg_extension_config_dump('snackbase.collections', '');
 select pg_catalog.pg_extension_config_dump('snackbase.collection_rules', '');
 select pg_catalog.pg_extension_config_dump('snackbase.macros', '');
 select pg_catalog.pg_extension_config_dump('snackbase.macros_id_seq', '');
+select pg_catalog.pg_extension_config_dump('snackbase.migrations', '');
+select pg_catalog.pg_extension_config_dump('snackbase.migrations_position_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change_id_seq', '');
 

@@ -112,6 +112,20 @@ pub enum Error {
         /// The field in question.
         field: &'static str,
     },
+    /// Views or functions of others are built on it.
+    #[error("{what} is used by {}", by.join(", "))]
+    InUse {
+        /// What cannot go, as the subject of the sentence.
+        what: String,
+        /// By what, as Postgres describes it.
+        by: Vec<String>,
+    },
+    /// One of several collections of an import that stand or fall together.
+    #[error("{0}")]
+    ImportFailed(String),
+    /// The change loses values, and nobody has confirmed it.
+    #[error("The change is destructive: send confirm to carry it out")]
+    Unconfirmed(Value),
     /// Other collections refer to the one to be dropped.
     #[error("Collection is referenced by other collections")]
     Referenced(Vec<(String, String)>),
@@ -240,7 +254,11 @@ impl Error {
             | Error::ItemNotFound { .. } => Code::ERRCODE_NO_DATA_FOUND,
             Error::Changed => Code::ERRCODE_RAISE_EXCEPTION,
             Error::Item { error, .. } => error.code(),
-            Error::Invalid(_) | Error::Definition(_) => Code::ERRCODE_CHECK_VIOLATION,
+            Error::Invalid(_) | Error::Definition(_) | Error::ImportFailed(_) => {
+                Code::ERRCODE_CHECK_VIOLATION
+            }
+            Error::InUse { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+            Error::Unconfirmed(_) => Code::ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION,
             Error::Shape(_) => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             Error::RuleDenied => Code::ERRCODE_WITH_CHECK_OPTION_VIOLATION,
             Error::Conflict { .. } => Code::ERRCODE_UNIQUE_VIOLATION,
@@ -281,6 +299,11 @@ impl Error {
             Error::Conflict { field, message } => {
                 json!([{"field": field, "message": message, "code": "conflict"}])
             }
+            Error::InUse { by, .. } => by
+                .iter()
+                .map(|user| json!({"field": user, "message": self.to_string(), "code": "in_use"}))
+                .collect(),
+            Error::Unconfirmed(plan) => json!({"error": "Confirmation required", "plan": plan}),
             Error::Referenced(by) => json!({
                 "referenced_by": by.iter()
                     .map(|(collection, field)| json!({"collection": collection, "field": field}))

@@ -76,10 +76,15 @@ extension_sql_file!(
     requires = ["collections"]
 );
 extension_sql_file!(
+    "../../sql/057_transfer.sql",
+    name = "transfer",
+    requires = ["macros"]
+);
+extension_sql_file!(
     "../../sql/070_audit.sql",
     name = "audit",
     requires = [
-        "macros",
+        "transfer",
         audit::record::_audit_record,
         audit::entry::_audit_header_hash,
         audit::entry::_audit_chain,

@@ -32,6 +32,8 @@ const MAX_PLANS: usize = 500;
 struct Key {
     role: u32,
     writes: bool,
+    /// The types of the arguments: a column that has another type now may leave the text of a statement as it was.
+    types: Vec<u32>,
     statement: String,
 }
 
@@ -116,6 +118,16 @@ pub fn select_as_viewer<R>(
     let _path = crate::guc::FixedSearchPath::begin();
     let _viewer = Acting::begin(c"snackbase_view");
     run(statement, arguments, false, read)
+}
+
+/// Runs DDL, and writes to the catalog of collections, as `snackbase_owner`. Only for functions that fix their
+/// `search_path` and have made sure who is asking.
+///
+/// # Errors
+/// Those of `act`.
+pub fn as_owner<R>(act: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+    let _owner = Acting::begin(c"snackbase_owner");
+    act()
 }
 
 /// While it lives, the current user is another role of ours. Given back on unwinding, too.
@@ -221,6 +233,7 @@ fn run<R>(
     let key = Key {
         role: current_role(),
         writes,
+        types: arguments.iter().map(|argument| argument.oid().to_u32()).collect(),
         statement: statement.to_owned(),
     };
     Spi::connect_mut(|client| {

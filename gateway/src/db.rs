@@ -52,6 +52,13 @@ statements! {
     CollectionDefine = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_define($2) end";
     CollectionChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_change($2, $3) end";
     CollectionDrop = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_drop($2) end";
+    CollectionExport = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_export($2) end";
+    CollectionImport = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_import($2) end";
+    MigrationPlan = "select case when snackbase.enter($1, 'superadmin') then snackbase.migration_plan($2) end";
+    MigrationGenerate = "select case when snackbase.enter($1, 'superadmin') then snackbase.migration_generate($2) end";
+    MigrationList = "select case when snackbase.enter($1, 'superadmin') then snackbase.migration_list() end";
+    MigrationCurrent = "select case when snackbase.enter($1, 'superadmin') then snackbase.migration_current() end";
+    MigrationHistory = "select case when snackbase.enter($1, 'superadmin') then snackbase.migration_history() end";
     RulesView = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_rules_view($2) end";
     RulesChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_rules_change($2, $3) end";
     MacroList = "select case when snackbase.enter($1, 'member') then snackbase.macro_list($2, $3) end";

@@ -2,12 +2,14 @@
 //!
 //! - [`record`]: the trigger that writes changes, one batch per statement
 //! - [`image`]: a row as texts, independent of session settings
+//! - [`schema`]: what became of the tables of collections
 //! - [`entry`]: hashes of a stored change, the same for writing, showing and verifying
 //! - [`verify`]: `audit_verify()`, record chains and live rows
 
 pub mod entry;
 mod image;
 pub mod record;
+mod schema;
 mod verify;
 
 /// What is stored instead of a secret value.

@@ -12,6 +12,7 @@ use pgrx::{JsonB, Uuid};
 use snackbase_core::ledger::to_hex;
 use snackbase_core::names::{quote, quote_literal};
 
+use super::schema::{self, Event};
 use crate::error::Error;
 use crate::spi::{self, Cursor};
 
@@ -64,11 +65,13 @@ fn audit_verify(
         list: Vec::new(),
         max: usize::try_from(max_errors).unwrap_or(0),
     };
+    let events = schema::events()?;
     for table in tables()? {
         if findings.is_full() {
             break;
         }
-        verify_table(&table, account, &mut findings)?;
+        let events = events.get(&table.name).map_or(&[][..], Vec::as_slice);
+        verify_table(&table, account, events, &mut findings)?;
     }
     Ok(TableIterator::new(findings.list))
 }
@@ -145,6 +148,7 @@ fn tables() -> Result<Vec<Table>, Error> {
 struct Key(String, String);
 
 struct Stored {
+    id: i64,
     key: Key,
     version: i64,
     operation: String,
@@ -155,9 +159,21 @@ struct Stored {
 }
 
 /// What the ledger says of a record: its columns, or `None` after DELETE.
-type Image = Option<BTreeMap<String, Option<String>>>;
+type Image = Option<Record>;
 
-fn verify_table(table: &Table, account: Option<Uuid>, findings: &mut Findings) -> Result<(), Error> {
+#[derive(Default)]
+struct Record {
+    columns: BTreeMap<String, Option<String>>,
+    /// The table was dropped since.
+    lost: bool,
+}
+
+fn verify_table(
+    table: &Table,
+    account: Option<Uuid>,
+    events: &[(i64, Event)],
+    findings: &mut Findings,
+) -> Result<(), Error> {
     let account = account.map(|id| uuid::Uuid::from_bytes(*id.as_bytes()).to_string());
     let mut changes = Batches::new(
         Cursor::open(&changes_query(table, account.as_deref()))?,
@@ -175,7 +191,7 @@ fn verify_table(table: &Table, account: Option<Uuid>, findings: &mut Findings) -
         None => None,
     };
     while !findings.is_full() {
-        let Some((key, image)) = next_record(&mut changes, &table.name, findings)? else {
+        let Some((key, image)) = next_record(&mut changes, &table.name, events, findings)? else {
             break;
         };
         if let Some(live) = &mut live {
@@ -193,7 +209,7 @@ fn verify_table(table: &Table, account: Option<Uuid>, findings: &mut Findings) -
 fn changes_query(table: &Table, account: Option<&str>) -> String {
     format!(
         "select c.account_id::text, c.record_id::text, c.record_version, c.operation, c.columns, c.previous_hash, c.checksum,
-                snackbase._audit_chain(snackbase._audit_header(c), c.columns, c.previous_hash)
+                snackbase._audit_chain(snackbase._audit_header(c), c.columns, c.previous_hash), c.id
            from snackbase.audit_change c
           where c.table_name = {} {}
           order by c.account_id, c.record_id, c.record_version",
@@ -241,6 +257,7 @@ fn live_query(table: &Table, arguments: &[String], account: Option<&str>) -> Res
 fn read_change(row: &spi::Row<'_>) -> Result<Stored, Error> {
     let missing = || Error::Internal("a change of the ledger lacks a column".into());
     Ok(Stored {
+        id: row.get::<i64>(9)?.ok_or_else(missing)?,
         key: Key(
             row.get::<String>(1)?.ok_or_else(missing)?,
             row.get::<String>(2)?.ok_or_else(missing)?,
@@ -265,6 +282,7 @@ fn read_live(row: &spi::Row<'_>) -> Result<(Key, BTreeMap<String, Option<String>
 fn next_record(
     changes: &mut Peekable<impl Iterator<Item = Result<Stored, Error>>>,
     table: &str,
+    events: &[(i64, Event)],
     findings: &mut Findings,
 ) -> Result<Option<(Key, Image)>, Error> {
     let Some(first) = changes.next().transpose()? else {
@@ -273,8 +291,12 @@ fn next_record(
     let key = first.key.clone();
     let mut image: Image = None;
     let mut last: Option<(i64, Vec<u8>)> = None;
+    let mut events = events.iter().peekable();
     let mut current = Some(first);
     while let Some(change) = current {
+        while let Some((_, event)) = events.next_if(|(id, _)| *id < change.id) {
+            happen(&mut image, event);
+        }
         let mut report = |kind, expected: Option<String>, actual| {
             findings.push(kind, &key, Some(change.version), expected, actual, table);
         };
@@ -320,7 +342,19 @@ fn next_record(
             None => None,
         };
     }
+    for (_, event) in events {
+        happen(&mut image, event);
+    }
     Ok(Some((key, image)))
+}
+
+/// What an event of the table does to what is known of its records.
+fn happen(image: &mut Image, event: &Event) {
+    let Some(record) = image else { return };
+    match event {
+        Event::Removed(names) => record.columns.retain(|name, _| !names.contains(name)),
+        Event::Dropped => record.lost = true,
+    }
 }
 
 fn apply(image: &mut Image, change: &Stored) {
@@ -328,7 +362,11 @@ fn apply(image: &mut Image, change: &Stored) {
         *image = None;
         return;
     }
-    let columns = image.get_or_insert_default();
+    let Record { columns, lost } = image.get_or_insert_default();
+    *lost = false;
+    if change.operation == "CREATE" {
+        columns.clear();
+    }
     for entry in change.columns.as_array().into_iter().flatten() {
         if let Some([name, _, new]) = entry.as_array().map(Vec::as_slice) {
             columns.insert(
@@ -355,12 +393,13 @@ fn compare(
         .transpose()?;
     match (image, row) {
         (None, None) => {}
+        (Some(audited), None) if audited.lost => {}
         (Some(_), None) => findings.push("live", key, None, Some("a row".into()), None, table),
         (None, Some(_)) => findings.push("live", key, None, None, Some("a row".into()), table),
         (Some(audited), Some((_, columns))) => {
             // A column that the history does not know was added later; its default is in the audited definition.
             for (name, value) in &columns {
-                if let Some(expected) = audited.get(name)
+                if let Some(expected) = audited.columns.get(name)
                     && expected != value
                 {
                     let show = |value: &Option<String>| {

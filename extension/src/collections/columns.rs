@@ -125,7 +125,11 @@ fn readable_field(collection: &Collection, field: &Field, access: Access<'_>) ->
             FieldType::Reference | FieldType::User | FieldType::Json | FieldType::File => {
                 format!("{value}::text")
             }
-            FieldType::Date => format!("to_char({value}, 'YYYY-MM-DD')"),
+            // to_char() makes a timestamp of it first, which has fewer years. Whatever DateStyle says, JSON dates are ISO.
+            FieldType::Date => format!(
+                "case when {value} between '0001-01-01' and '9999-12-31' then to_char({value}, 'YYYY-MM-DD') \
+                 else to_json({value}) #>> '{{}}' end"
+            ),
             _ => value,
         };
         (expression, form)

@@ -4,9 +4,17 @@
 //! [`open`] first locks the collection's table, which makes this backend process every invalidation of finished DDL,
 //! and every change of a definition, a rule or a field list is DDL on that table.
 
+mod adopt;
+mod catalog;
 mod columns;
+mod convert;
 mod define;
+mod facts;
+mod import;
+mod locks;
+mod plan;
 mod table;
+mod uses;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -126,15 +134,28 @@ fn drop_stale() {
     }
 }
 
-/// The collection of this name (exact case), its table locked in `ACCESS SHARE` until the transaction ends.
+/// The collection of this name (exact case), its table locked for reading until the transaction ends.
 ///
 /// # Errors
 /// [`Error::CollectionNotFound`].
 pub fn open(name: &str) -> Result<Rc<Collection>, Error> {
+    open_locked(name, pg_sys::AccessShareLock)
+}
+
+/// As [`open`], locked for writing at once: a request that had it for reading and asked for more later could hold up a
+/// change that holds it up.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for_writing(name: &str) -> Result<Rc<Collection>, Error> {
+    open_locked(name, pg_sys::RowExclusiveLock)
+}
+
+fn open_locked(name: &str, mode: u32) -> Result<Rc<Collection>, Error> {
     drop_stale();
     let cached = CACHE.with_borrow(|cache| cache.get(name).map(|c| (c.relation, c.collection.clone())));
     if let Some((relation, collection)) = cached {
-        lock(relation);
+        lock(relation, mode);
         drop_stale();
         if CACHE.with_borrow(|cache| cache.contains_key(name)) {
             return Ok(collection);
@@ -142,7 +163,7 @@ pub fn open(name: &str) -> Result<Rc<Collection>, Error> {
     }
     loop {
         let (relation, collection) = load(name)?;
-        lock(relation);
+        lock(relation, mode);
         // Locking may have brought news of a change that this load did not see yet.
         if STALE.get() {
             drop_stale();
@@ -162,10 +183,10 @@ pub fn open(name: &str) -> Result<Rc<Collection>, Error> {
     }
 }
 
-fn lock(relation: pg_sys::Oid) {
+fn lock(relation: pg_sys::Oid, mode: u32) {
     // SAFETY: locking an oid is safe even when the relation was dropped meanwhile; the lock is released at the end of
     // the transaction.
-    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE) };
+    unsafe { pg_sys::LockRelationOid(relation, mode as pg_sys::LOCKMODE) };
 }
 
 /// Reads a definition by name or id, without the cache.

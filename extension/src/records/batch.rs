@@ -27,7 +27,7 @@ struct Item {
 
 /// `{"records": [{…}, …]}` → `{"created": [record, …], "count": n}`
 pub fn create(name: &str, body: &str) -> Result<String, Error> {
-    let collection = collections::open(name)?;
+    let collection = collections::open_for_writing(name)?;
     let access = admit(&collection, Operation::Create)?;
     let body = parse(body)?;
     let mut items = Vec::new();
@@ -48,7 +48,7 @@ pub fn create(name: &str, body: &str) -> Result<String, Error> {
 /// `{"records": [{"id": …, "data": {…}}, …]}` → `{"updated": [record, …], "count": n}`. An id that appears twice is changed
 /// twice, in order.
 pub fn update(name: &str, body: &str) -> Result<String, Error> {
-    let collection = collections::open(name)?;
+    let collection = collections::open_for_writing(name)?;
     let access = admit(&collection, Operation::Update)?;
     let body = parse(body)?;
     let records = members(&body, "records")?;
@@ -87,7 +87,7 @@ pub fn update(name: &str, body: &str) -> Result<String, Error> {
 
 /// `{"ids": ["…", …]}` → `{"deleted": ["…", …], "count": n}`. An id that appears twice is deleted, and listed, once.
 pub fn delete(name: &str, body: &str) -> Result<String, Error> {
-    let collection = collections::open(name)?;
+    let collection = collections::open_for_writing(name)?;
     admit(&collection, Operation::Delete)?;
     let body = parse(body)?;
     let ids = members(&body, "ids")?;

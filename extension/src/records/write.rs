@@ -16,7 +16,7 @@ use crate::query::{self, uuid_value};
 use crate::{json, spi};
 
 pub fn create(name: &str, body: &str) -> Result<String, Error> {
-    let collection = collections::open(name)?;
+    let collection = collections::open_for_writing(name)?;
     let access = admit(&collection, Operation::Create)?;
     let write = validated(&collection, access, &parse(body)?, Mode::Create, true)?;
     let columns = query::projection(&collection, Operation::Create, access, None)?;
@@ -41,7 +41,7 @@ pub fn create(name: &str, body: &str) -> Result<String, Error> {
 }
 
 pub fn update(name: &str, id: &str, body: &str, mode: Mode, if_match: Option<&str>) -> Result<String, Error> {
-    let collection = collections::open(name)?;
+    let collection = collections::open_for_writing(name)?;
     let found = uuid_value(id);
     let exists = |collection: &Collection| -> Result<bool, Error> {
         let Some(id) = found else { return Ok(false) };
@@ -100,7 +100,7 @@ pub fn update(name: &str, id: &str, body: &str, mode: Mode, if_match: Option<&st
 }
 
 pub fn delete(name: &str, id: &str, if_match: Option<&str>) -> Result<(), Error> {
-    let collection = collections::open(name)?;
+    let collection = collections::open_for_writing(name)?;
     let id = uuid_value(id).ok_or(Error::RecordNotFound)?;
     if let Err(error) = admit(&collection, Operation::Delete) {
         let statement = format!("select 1 from {} where id = $1", collection.relation);

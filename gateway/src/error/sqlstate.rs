@@ -121,6 +121,10 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
             ("23", _) if state == "23502" || state == "23514" => {
                 Answer::new(StatusCode::BAD_REQUEST, "validation_error", message).titled("Validation error")
             }
+            ("2B", Some(Value::Array(faults))) => {
+                Answer::new(StatusCode::CONFLICT, "conflict", message).faults(faults)
+            }
+            ("2B", _) => Answer::new(StatusCode::CONFLICT, "conflict", message),
             ("23", Some(Value::Array(faults))) => {
                 let field = faults.first().and_then(|fault| fault.get("field")).cloned();
                 let mut answer = Answer::new(StatusCode::CONFLICT, "conflict", message).faults(faults);
@@ -153,7 +157,7 @@ fn merged(mut answer: Answer, more: Map<String, Value>) -> Answer {
                     answer.error = title.into();
                 }
             }
-            "errors" | "details" | "referenced_by" | "field" | "index" => {
+            "errors" | "details" | "referenced_by" | "field" | "index" | "plan" => {
                 answer.more.insert(key, value);
             }
             _ => {}

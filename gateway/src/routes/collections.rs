@@ -1,6 +1,6 @@
 //! Collections, for superadmins. Source: collections contract §2.
 
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderName, StatusCode, Uri, header};
 
 use super::for_superadmins;
 use super::input::{JsonObject, Path, Query};
@@ -79,5 +79,32 @@ pub async fn remove(state: State, caller: Caller, Path(collection): Path<String>
     state
         .database
         .json(&caller, Statement::CollectionDrop, &[&collection])
+        .await
+}
+
+/// `GET /collections/export`: definitions as a file, named after the moment.
+pub async fn export(
+    state: State,
+    caller: Caller,
+    uri: Uri,
+) -> Result<([(HeaderName, String); 1], Json), Error> {
+    let mut query = Query::new(uri.query());
+    let wanted = query.text("collection_ids");
+    for_superadmins(&state, &caller, query.finish()).await?;
+    let file = state
+        .database
+        .json(&caller, Statement::CollectionExport, &[&wanted])
+        .await?;
+    let moment = jiff::Timestamp::now().strftime("%Y%m%d_%H%M%S");
+    let disposition = format!("attachment; filename=collections_export_{moment}.json");
+    Ok(([(header::CONTENT_DISPOSITION, disposition)], file))
+}
+
+/// `POST /collections/import`: 200 with a status per collection, even when every one of them failed.
+pub async fn import(state: State, caller: Caller, body: Result<JsonObject, Error>) -> Result<Json, Error> {
+    let JsonObject(body) = for_superadmins(&state, &caller, body).await?;
+    state
+        .database
+        .json(&caller, Statement::CollectionImport, &[&body])
         .await
 }

@@ -8,6 +8,7 @@ mod health;
 mod input;
 mod layers;
 mod macros;
+mod migrations;
 mod records;
 mod rules;
 mod users;
@@ -47,6 +48,8 @@ pub fn app(state: State) -> Router {
         .at("/users/{id}/verify", post(users::verify))
         .at("/collections", get(collections::list).post(collections::define))
         .at("/collections/names", get(collections::names))
+        .at("/collections/export", get(collections::export))
+        .at("/collections/import", post(collections::import))
         .at(
             "/collections/{collection}",
             get(collections::view)
@@ -63,6 +66,11 @@ pub fn app(state: State) -> Router {
             get(macros::view).put(macros::change).delete(macros::remove),
         )
         .at("/macros/{id}/test", post(macros::test))
+        .at("/migrations", get(migrations::list))
+        .at("/migrations/current", get(migrations::current))
+        .at("/migrations/history", get(migrations::history))
+        .at("/migrations/plan", post(migrations::plan))
+        .at("/migrations/generate", post(migrations::generate))
         .at("/audit-logs", get(audit::list))
         .at("/audit-logs/{id}", get(audit::view))
         .at("/records/{collection}", get(records::list).post(records::create))

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value as Json};
 
 use super::read::Reader;
-use super::{Field, FieldType, OnDelete};
+use super::{Field, FieldType, Index, OnDelete};
+use crate::rules;
 
 /// Properties that promise something about the clear text of a field, which an encrypted one cannot keep.
 const QUERY_OPTIONS: [&str; 7] = [
@@ -86,6 +87,16 @@ impl Reader {
                 message,
             );
         }
+        let source = field.expression.as_deref().unwrap_or_default();
+        if !source.trim().is_empty()
+            && let Err(error) = rules::parse(source)
+        {
+            self.semantic(
+                format!("{prefix}expression"),
+                "computed_field_expression_invalid",
+                rules::summary(&[error]),
+            );
+        }
         let path = format!("{prefix}return_type");
         match return_type.filter(|name| !name.trim().is_empty()) {
             None => {
@@ -113,6 +124,31 @@ impl Reader {
                 );
             }
         }
+    }
+
+    /// `options.index`: which index the column gets.
+    pub(super) fn index(&mut self, field: &Field, prefix: &str) {
+        let Some(hint) = field.options.as_ref().and_then(|options| options.get("index")) else {
+            return;
+        };
+        if field.encrypted {
+            // Reported with the other promises that an encrypted field cannot keep.
+            return;
+        }
+        let message = match Index::from_hint(hint) {
+            Err(message) => message,
+            Ok(None) => return,
+            Ok(Some(Index::Prefix)) if !field.field_type.text_like() => {
+                "Only fields of text, email and url have prefixes"
+            }
+            Ok(Some(_)) => match field.field_type {
+                FieldType::Json | FieldType::File | FieldType::Computed => {
+                    "A field of this type cannot have an index"
+                }
+                _ => return,
+            },
+        };
+        self.semantic(format!("{prefix}options.index"), "index_invalid", message);
     }
 
     /// What an encrypted field may not be.

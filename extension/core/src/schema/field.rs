@@ -130,6 +130,30 @@ impl OnDelete {
     }
 }
 
+/// An index of a column, beside those that belong to its constraints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Index {
+    /// In the order of the type: for equality, ranges and sorting.
+    Plain,
+    /// In the order of bytes (collation C), in which the texts that begin alike stand together.
+    Prefix,
+}
+
+impl Index {
+    /// The index that a value of `options.index` asks for: `true` or `"prefix"`; false and null ask for none.
+    ///
+    /// # Errors
+    /// For everything else: what is allowed.
+    pub fn from_hint(hint: &Json) -> Result<Option<Self>, &'static str> {
+        match hint {
+            Json::Null | Json::Bool(false) => Ok(None),
+            Json::Bool(true) => Ok(Some(Self::Plain)),
+            Json::String(text) if text == "prefix" => Ok(Some(Self::Prefix)),
+            _ => Err("An index is true or \"prefix\""),
+        }
+    }
+}
+
 /// How a field with personal data is shown to those who may not see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MaskType {
@@ -243,6 +267,20 @@ impl Field {
         self.field_type
             .is_reference()
             .then(|| self.on_delete.unwrap_or(OnDelete::Restrict))
+    }
+
+    /// The index that the column has besides that of its unique constraint: always one of a reference, else what
+    /// `options.index` asks for.
+    pub fn index(&self) -> Option<Index> {
+        if self.field_type.is_reference() {
+            return Some(Index::Plain);
+        }
+        let hint = self.options.as_ref().and_then(|options| options.get("index"))?;
+        // A unique field has an index in the order of its type already.
+        Index::from_hint(hint)
+            .ok()
+            .flatten()
+            .filter(|index| !(self.unique && *index == Index::Plain))
     }
 
     /// How the field is masked; `None` when it holds no personal data.

@@ -7,20 +7,26 @@
 //! What needs the database is not decided here: whether the name is taken, whether a reference target exists, whether
 //! rules compile, whether the rows of the table allow a change.
 
+mod bundle;
 mod check;
 mod definition;
 mod diff;
 mod field;
+mod plan;
 mod problem;
 mod read;
+mod retype;
 mod rules;
 pub mod time;
 mod value;
 
+pub use bundle::{IfExists, Import, MAX_COLLECTIONS, in_order, parse_collections, parse_import};
 pub use definition::{Definition, DefinitionChange, parse_change, parse_definition, parse_fields};
-pub use diff::{Change, diff};
-pub use field::{Field, FieldType, MaskType, OnDelete};
+pub use diff::{Change, diff, rebuild};
+pub use field::{Field, FieldType, Index, MaskType, OnDelete};
+pub use plan::{ChangedItem, Item, Plan};
 pub use problem::{DefinitionError, Problem};
+pub use retype::retype;
 pub use rules::{FieldList, LIST_KEYS, RULE_KEYS, Rules, RulesChange, parse_rules_change};
 pub use value::{Mismatch, Value, convert, default_sql, default_value};
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// One thing wrong at one place of a JSON body. As JSON: `{"field", "message", "code"}`.
+/// One thing wrong at one place of a JSON body. As JSON: `{"field", "message", "code"}`, and `records` and `accounts` when
+/// it is records that are in the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Where: `name`, `schema[0].type`, `list_fields`; in a record simply the key.
@@ -14,6 +15,12 @@ pub struct Problem {
     pub message: String,
     /// For programs; the closed lists are in the contract of collections (definitions) and records.
     pub code: &'static str,
+    /// How many records are in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// In how many accounts they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<u64>,
 }
 
 impl Problem {
@@ -23,6 +30,18 @@ impl Problem {
             path: path.into(),
             code,
             message: message.into(),
+            records: None,
+            accounts: None,
+        }
+    }
+
+    /// The same problem with the number of records in the way, and of the accounts that they are in.
+    #[must_use]
+    pub fn counting(self, records: u64, accounts: u64) -> Self {
+        Self {
+            records: Some(records),
+            accounts: Some(accounts),
+            ..self
         }
     }
 }

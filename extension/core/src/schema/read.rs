@@ -32,8 +32,8 @@ const RESERVED: [&str; 12] = [
 /// reading goes on; [`Reader::finish`] then discards the result.
 #[derive(Default)]
 pub(super) struct Reader {
-    shape: Vec<Problem>,
-    semantic: Vec<Problem>,
+    pub(super) shape: Vec<Problem>,
+    pub(super) semantic: Vec<Problem>,
     /// The names of all fields read, wrong ones too.
     names: HashSet<String>,
 }
@@ -109,7 +109,7 @@ impl Reader {
     }
 
     /// A boolean, false when absent.
-    fn flag(&mut self, object: &Map<String, Json>, prefix: &str, key: &str) -> bool {
+    pub(super) fn flag(&mut self, object: &Map<String, Json>, prefix: &str, key: &str) -> bool {
         match object.get(key) {
             None => false,
             Some(Json::Bool(value)) => *value,
@@ -199,6 +199,7 @@ impl Reader {
         self.reference(&mut field, on_delete.as_deref(), &prefix);
         self.computed(&mut field, return_type.as_deref(), &prefix);
         self.encrypted(&field, object, &prefix);
+        self.index(&field, &prefix);
         if field.field_type != FieldType::Computed
             && let Some(default) = &field.default
             && let Err(mismatch) = convert(field.field_type, default)
