@@ -1,12 +1,8 @@
 //! What many connections at once must not break.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+mod schema;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -129,83 +125,6 @@ async fn the_trail_of_one_record_never_forks() {
     );
     assert_eq!(superuser.value(&forks).await, "101 changes, 100 predecessors");
     assert_eq!(world.audit_findings().await, [""; 0]);
-}
-
-#[tokio::test]
-async fn a_schema_changes_under_load() {
-    let world = World::new().await;
-    let define = json!({
-        "name": "busy", "fields": [{"name": "title", "type": "text"}],
-        "list_rule": "", "view_rule": "", "create_rule": "", "update_rule": ""
-    });
-    let id = world.define(define).await["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
-    let record = world
-        .alice
-        .post("/records/busy", json!({"title": "seed"}))
-        .await
-        .expect(201);
-    let path = format!("/records/busy/{}", record["id"].as_str().expect("an id"));
-    let done = Arc::new(AtomicBool::new(false));
-    let client = |number: usize| {
-        let (api, path, done) = (world.alice.clone(), path.clone(), done.clone());
-        async move {
-            let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
-            let mut turn = number;
-            while !done.load(Ordering::Relaxed) {
-                let answer = match turn % 4 {
-                    0 => api.get("/records/busy?filter=title+%3D+%22seed%22").await,
-                    1 => api.get(&path).await,
-                    2 => api.post("/records/busy", json!({"title": "more"})).await,
-                    _ => api.patch(&path, json!({"title": "seed"})).await,
-                };
-                assert!(
-                    answer.status < 500 || answer.status == 503,
-                    "{} {}",
-                    answer.request,
-                    answer.text
-                );
-                *statuses.entry(answer.status).or_default() += 1;
-                turn += 1;
-            }
-            statuses
-        }
-    };
-    let clients = tokio::spawn(join_all((0..6).map(client).collect::<Vec<_>>()));
-    let mut fields = vec![json!({"name": "title", "type": "text"})];
-    for number in 0..10 {
-        fields.push(json!({"name": format!("extra_{number}"), "type": "number", "default": number}));
-        let mut tries = 0;
-        loop {
-            let answer = world
-                .root
-                .put(&format!("/collections/{id}"), json!({"schema": fields}))
-                .await;
-            // A table in use may be too busy to change right now: that is said, with an invitation to retry.
-            if answer.status == 503 && tries < 20 {
-                assert!(!answer.header("retry-after").is_empty());
-                tries += 1;
-                continue;
-            }
-            answer.expect(200);
-            break;
-        }
-    }
-    done.store(true, Ordering::Relaxed);
-    let mut total: BTreeMap<u16, usize> = BTreeMap::new();
-    for statuses in clients.await.expect("no client failed") {
-        for (status, count) in statuses {
-            *total.entry(status).or_default() += count;
-        }
-    }
-    assert!(
-        total.keys().all(|status| [200, 201].contains(status)),
-        "requests were refused: {total:?}"
-    );
-    let seen = world.alice.get(&path).await.expect(200);
-    assert_eq!(seen["extra_9"].as_f64(), Some(9.0), "{seen}");
 }
 
 #[tokio::test]

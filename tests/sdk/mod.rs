@@ -67,6 +67,11 @@ async fn records() {
 }
 
 #[tokio::test]
+async fn collections() {
+    against_a_world("tests/sdk/collections.test.mjs").await;
+}
+
+#[tokio::test]
 async fn administration() {
     against_a_world("tests/sdk/administration.test.mjs").await;
 }
