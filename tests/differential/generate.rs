@@ -90,6 +90,7 @@ fn fields(random: &mut Random, collection: &str) -> Vec<Field> {
         mask: None,
         default: None,
         unique: false,
+        indexed: false,
         refers: None,
         computed: None,
     };
@@ -120,6 +121,7 @@ fn fields(random: &mut Random, collection: &str) -> Vec<Field> {
         });
     }
     for field in &mut pool {
+        field.indexed = field.kind == Kind::Text && random.one_in(3);
         if random.one_in(4) {
             field.mask = match field.name.as_str() {
                 "mail" => Some("email"),
@@ -162,7 +164,7 @@ fn rule(random: &mut Random, collection: &Collection, operation: Operation, ids:
             let data = matches!(operation, Operation::Create | Operation::Update);
             let mut words = Vocabulary::new(&collection.fields, true, data);
             words.ids.extend_from_slice(ids);
-            let depth = random.below(3);
+            let depth = random.pick(&[0, 1, 1, 2, 2, 3]);
             Rule::When(words.condition(random, depth))
         }
     }

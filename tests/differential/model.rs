@@ -66,6 +66,8 @@ pub struct Field {
     pub default: Option<Value>,
     /// No two records of an account have the same value.
     pub unique: bool,
+    /// Asked for with `options.index`; it must not change an answer.
+    pub indexed: bool,
     /// Of a reference: the collection it refers to and what deleting there does here.
     pub refers: Option<(String, &'static str)>,
     pub computed: Option<Expr>,

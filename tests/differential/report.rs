@@ -33,6 +33,9 @@ pub fn report(found: &Disagreement) -> String {
             if let Some(mask) = field.mask {
                 let _ = write!(text, ", pii {mask}");
             }
+            if field.indexed {
+                text.push_str(", indexed");
+            }
             if field.unique {
                 text.push_str(", unique");
             }

@@ -352,6 +352,9 @@ fn definition(collection: &Collection) -> Json {
             definition["pii"] = true.into();
             definition["mask_type"] = mask.into();
         }
+        if field.indexed {
+            definition["options"] = json!({"index": true});
+        }
         if field.unique {
             definition["unique"] = true.into();
         }

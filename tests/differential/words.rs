@@ -21,7 +21,22 @@ pub const TEXTS: [&str; 11] = [
     "back\\slash",
     "é \"x\"",
 ];
-pub const PATTERNS: [&str; 9] = ["%", "a%", "_", "DRAFT", "dr_ft", "50\\%", "%'%", "%\\\\%", "%x%"];
+pub const PATTERNS: [&str; 14] = [
+    "%",
+    "a%",
+    "_",
+    "DRAFT",
+    "dr_ft",
+    "50\\%",
+    "%'%",
+    "%\\\\%",
+    "%x%",
+    "DR%",
+    "it'%",
+    "é%",
+    "BACK\\\\S%",
+    "5\\%%",
+];
 pub const NUMBERS: [f64; 7] = [-1.0, 0.0, 1.0, 2.0, 2.5, 3.0, 10.0];
 pub const ADDRESSES: [&str; 3] = ["ann@example.com", "b@example.org", "Ann@example.com"];
 pub const NAMES: [&str; 4] = ["", "Ann Lee", "ann  lee", "O'Brien"];
@@ -39,8 +54,15 @@ pub const TIMES: [&[&str]; 4] = [
 ];
 
 /// Custom macros: name, body, parameters. A SELECT answers false where it has no answer.
-pub const MACROS: [(&str, &str, &[&str]); 5] = [
+pub const MACROS: [(&str, &str, &[&str]); 8] = [
     ("same", "select :a = :b", &["a", "b"]),
+    ("me", "select :who = @request.auth.id", &["who"]),
+    (
+        "colleague",
+        "select exists (select from users u where u.id::text = :who)",
+        &["who"],
+    ),
+    ("big", "select :n::float8 > 2", &["n"]),
     ("crew", "select count(*) = :n::int from users", &["n"]),
     (
         "ours",
@@ -159,7 +181,44 @@ impl Vocabulary {
             let no = Expr::Literal(Value::Bool(false), "false".to_owned());
             Box::new(Expr::Function("coalesce", vec![condition, no]))
         };
-        match random.below(5) {
+        let one = |name: &str, argument: &Expr, meaning: Expr| {
+            Expr::Macro(format!("@{name}({argument})"), known(meaning))
+        };
+        match random.below(8) {
+            5 => {
+                let who = self.operand(random, Kind::Text);
+                let caller = Box::new(Expr::Caller(Attribute::Id));
+                one("me", &who, Expr::Compare(Box::new(who.clone()), "=", caller))
+            }
+            6 => {
+                let who = self.operand(random, Kind::Text);
+                let of = |(account, (id, ..)): (usize, (&str, &str, &str))| {
+                    let ids = people().into_iter().filter(|person| person.account == account);
+                    let caller = Box::new(Expr::Caller(Attribute::Account));
+                    Expr::And(vec![
+                        Expr::Compare(caller, "=", Box::new(text(id))),
+                        Expr::In(
+                            Box::new(who.clone()),
+                            ids.map(|person| text(&person.id)).collect(),
+                        ),
+                    ])
+                };
+                one(
+                    "colleague",
+                    &who,
+                    Expr::Or(ACCOUNTS.into_iter().enumerate().map(of).collect()),
+                )
+            }
+            7 => {
+                let number = self.operand(random, Kind::Number);
+                match number {
+                    Expr::Literal(..) | Expr::Null => self.leaf(random),
+                    number => {
+                        let two = Box::new(Expr::Literal(Value::Number(2.0), "2".to_owned()));
+                        one("big", &number, Expr::Compare(Box::new(number.clone()), ">", two))
+                    }
+                }
+            }
             0 => {
                 let (a, b) = (self.operand(random, Kind::Text), self.literal(random, Kind::Text));
                 let spelling = format!("@same({a}, {b})");
