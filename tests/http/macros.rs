@@ -395,3 +395,39 @@ async fn rules_with_macros_work_on_every_path_and_follow_their_macros() {
     }
     assert_eq!(world.audit_findings().await, [""; 0]);
 }
+
+/// The action of a foreign key runs as the owner of the table. Postgres asks for the right to execute what the condition of
+/// the update trigger calls before it evaluates any of it.
+#[tokio::test]
+async fn deleting_a_target_clears_references_whose_update_rule_calls_a_macro() {
+    let world = World::new().await;
+    create(&world, "quiet", "select count(*) < 100 from users").await;
+    world
+        .define(json!({"name": "shelves", "fields": [{"name": "label", "type": "text"}], "create_rule": "", "delete_rule": ""}))
+        .await;
+    world
+        .define(json!({
+            "name": "books",
+            "fields": [
+                {"name": "title", "type": "text"},
+                {"name": "shelf", "type": "reference", "collection": "shelves", "on_delete": "set_null"}
+            ],
+            "create_rule": "", "view_rule": "",
+            "update_rule": "@quiet() && title = \"free\" || @request.data.title = title"
+        }))
+        .await;
+    let shelf = world.alice.post("/records/shelves", json!({})).await.expect(201);
+    let book = json!({"title": "bound", "shelf": shelf["id"]});
+    let book = world.alice.post("/records/books", book).await.expect(201);
+    let path = |collection: &str, record: &Value| {
+        format!("/records/{collection}/{}", record["id"].as_str().expect("an id"))
+    };
+    let book = path("books", &book);
+    world
+        .alice
+        .patch(&book, json!({"title": "new"}))
+        .await
+        .expect(400);
+    world.alice.delete(&path("shelves", &shelf)).await.expect(204);
+    assert_eq!(world.alice.get(&book).await.expect(200)["shelf"], Value::Null);
+}

@@ -26,9 +26,10 @@ use crate::json::JsonText;
 use crate::{guc, spi};
 
 /// Who may execute the functions: the roles whose policies call them, and BI logins, in whose name the policies of a view's
-/// tables call functions.
+/// tables call functions. The owner, because the actions of foreign keys run as the owner of the table: the update trigger
+/// does not bind it, but Postgres asks for the right before it evaluates the trigger's condition.
 const CALLERS: &str = "snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, \
-                       snackbase_reader, snackbase_bi, snackbase_superadmin";
+                       snackbase_reader, snackbase_bi, snackbase_superadmin, snackbase_owner";
 
 /// Makes or replaces the function `name` with `arity` text arguments from a body of which only PostgreSQL's part is left.
 /// Runs as `snackbase_hook`, to whom its owner lends the right to create in the schema.
