@@ -47,7 +47,7 @@ impl Fault {
         for collection in &world.collections {
             let table = table(collection);
             let statement = match self {
-                Self::AccountPolicyDropped => format!("drop policy account on {table};"),
+                Self::AccountPolicyDropped => format!("drop policy if exists account on {table};"),
                 Self::OrWithoutParentheses => or_without_parentheses(superuser, &table).await,
                 Self::MaskForgotten => {
                     let view = format!("snackbase_bi.{}", collection.name);
@@ -87,11 +87,10 @@ async fn or_without_parentheses(superuser: &Session, table: &str) -> String {
             "select coalesce((select pg_get_expr(polqual, polrelid) from pg_policy where polrelid = '{table}'::regclass and polname = 'list'), '')"
         ))
         .await;
-    // `(( SELECT snackbase.is_authenticated() …) AND (a OR b))`
+    // `(( SELECT snackbase.is_authenticated() AS is_authenticated) AND (a OR b))`, until it is planted.
     let rule = expression
-        .strip_prefix('(')
-        .and_then(|rest| rest.strip_suffix("))"))
-        .and_then(|rest| rest.split_once(" AND ("))
+        .strip_suffix("))")
+        .and_then(|rest| rest.split_once("is_authenticated) AND ("))
         .map(|(_, rule)| rule)
         .filter(|rule| rule.contains(" OR "));
     let Some(rule) = rule else {

@@ -132,12 +132,14 @@ pub async fn pages(api: &Api, collection: &Collection, query: &Query, count: boo
         pairs.push((key, cursor.clone()));
         pairs.push(("include_count", count.to_string()));
         let path = format!("/records/{}{}", collection.name, parameters(pairs));
-        let HttpAnswer { status, mut json, .. } = api.get(&path).await;
+        let HttpAnswer {
+            status,
+            mut json,
+            text,
+            ..
+        } = api.get(&path).await;
         if status != 200 {
-            return Answer {
-                code: status.to_string(),
-                body: Json::Null,
-            };
+            return Answer::refused(status.to_string(), text);
         }
         found[direction].push(json["items"].take());
         total = json["total"].take();
@@ -147,16 +149,10 @@ pub async fn pages(api: &Api, collection: &Collection, query: &Query, count: boo
             json["prev_cursor"].take()
         };
         if direction == 0 && json["has_more"] != json!(!next.is_null()) {
-            return Answer {
-                code: "has_more contradicts next_cursor".to_owned(),
-                body: json,
-            };
+            return Answer::given("has_more contradicts next_cursor", json);
         }
         if found[direction].len() > 50 {
-            return Answer {
-                code: "the pages do not end".to_owned(),
-                body: json,
-            };
+            return Answer::given("the pages do not end", json);
         }
         match (next, direction) {
             (Json::String(next), _) => cursor = next,
@@ -168,10 +164,10 @@ pub async fn pages(api: &Api, collection: &Collection, query: &Query, count: boo
         }
     }
     let [forward, backward] = found;
-    Answer {
-        code: "200".to_owned(),
-        body: json!({"forward": forward, "backward": backward, "total": total}),
-    }
+    Answer::given(
+        "200",
+        json!({"forward": forward, "backward": backward, "total": total}),
+    )
 }
 
 /// The value of `fields`; an empty one would mean everything.

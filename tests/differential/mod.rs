@@ -61,7 +61,7 @@ const SEEDS: u64 = 16;
 const SEEDS_FOR_A_FAULT: u64 = 40;
 /// How long a case is made smaller, and that of a planted fault.
 const SHRINKING: Duration = Duration::from_secs(30);
-const SHRINKING_A_FAULT: Duration = Duration::from_secs(3);
+const SHRINKING_A_FAULT: Duration = Duration::from_secs(5);
 
 /// A request whose answer is not what the reference says.
 struct Disagreement {
@@ -140,6 +140,13 @@ async fn agree(
     if !code || (!expected.body.is_null() && !fits(&expected.body, &seen.body)) {
         return Err((expected, seen, String::new()));
     }
+    if let Some(id) = betrayed(world, request, &seen) {
+        return Err((
+            expected,
+            seen,
+            format!("the refusal names the foreign record {id}"),
+        ));
+    }
     if !request.action.is_kept() {
         return Ok(summary);
     }
@@ -171,6 +178,19 @@ async fn agree(
         }
     }
     Ok(summary)
+}
+
+/// The id of a record of another account that a refusal names without having been asked about it.
+fn betrayed(world: &World, request: &Request, seen: &Answer) -> Option<String> {
+    let caller = world.identity(request.caller);
+    if caller.superadmin || seen.refusal.is_empty() {
+        return None;
+    }
+    let asked = stage::describe(world, request);
+    let rows = world.collections.iter().flat_map(|collection| &collection.rows);
+    rows.filter(|row| row["account_id"] != Value::Text(caller.account.clone()))
+        .map(|row| evaluate::plain(&row["id"]))
+        .find(|id| seen.refusal.contains(id) && !asked.contains(id))
 }
 
 /// What distinguishes the stored rows from those that should be there.

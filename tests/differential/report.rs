@@ -68,6 +68,9 @@ pub fn report(found: &Disagreement) -> String {
     let _ = writeln!(text, "  request of {}", describe(&case.world, &case.request));
     let _ = writeln!(text, "  expected {:?} {}", expected.codes, expected.body);
     let _ = writeln!(text, "  seen     {} {}", seen.code, seen.body);
+    if !seen.refusal.is_empty() {
+        let _ = writeln!(text, "           {}", seen.refusal);
+    }
     if !note.is_empty() {
         let _ = writeln!(text, "  {note}");
     }

@@ -1,7 +1,9 @@
 //! A world put into a real installation, and its doors: requests go through them and answers come back.
 
 use serde_json::{Map, Value as Json, json};
-use snackbase_e2e::{Answer as HttpAnswer, Api, Database, Gateway, Session, World as Installation};
+use snackbase_e2e::{
+    Answer as HttpAnswer, Api, Database, Gateway, Session, World as Installation, sql_state,
+};
 
 use super::faults::Fault;
 use super::generate::people;
@@ -9,7 +11,7 @@ use super::http::{http, pages};
 use super::language::Kind;
 use super::model::{ACCOUNTS, Caller, Collection, Field, Identity, Operation, Row, Rule, World, to_json};
 use super::request::{Action, Request, Via, by_id};
-use super::statement::{columns, insert, object, select, sql, table, value};
+use super::statement::{Texts, columns, insert, object, select, sql, table, value};
 use super::words::MACROS;
 
 /// The password of everybody in the template, and of the logins made here.
@@ -22,6 +24,28 @@ pub struct Answer {
     pub code: String,
     /// Null when there is none, or it does not matter.
     pub body: Json,
+    /// What a refusal says.
+    pub refusal: String,
+}
+
+impl Answer {
+    /// What was asked for.
+    pub fn given(code: &str, body: Json) -> Self {
+        Self {
+            code: code.to_owned(),
+            body,
+            refusal: String::new(),
+        }
+    }
+
+    /// A refusal and its words.
+    pub fn refused(code: String, refusal: String) -> Self {
+        Self {
+            code,
+            body: Json::Null,
+            refusal,
+        }
+    }
 }
 
 /// One database with a gateway in front of it and a session for every door.
@@ -172,8 +196,7 @@ impl Stage {
                         .await
                         .expect(201);
                 }
-                Some(old)
-                    if fault.is_none() && old.rules == collection.rules && old.lists == collection.lists => {}
+                Some(old) if old.rules == collection.rules && old.lists == collection.lists => {}
                 Some(_) => {
                     let path = format!("/collections/{}/rules", collection.name);
                     self.superadmin.put(&path, rules(collection)).await.expect(200);
@@ -223,7 +246,7 @@ impl Stage {
             let rows = select(&self.superuser, &statement)
                 .await
                 .expect("the superuser sees the table");
-            let row = |texts: Vec<(String, Option<String>)>| -> Row {
+            let row = |texts: Texts| -> Row {
                 texts
                     .into_iter()
                     .zip(&columns)
@@ -246,10 +269,12 @@ impl Stage {
                 .await
                 .expect("a transaction can always be rolled back");
             return match found {
-                Err(code) => Answer {
-                    code,
-                    body: Json::Null,
-                },
+                Err(error) => {
+                    let words = error
+                        .as_db_error()
+                        .map_or_else(String::new, |words| format!("{words:?}"));
+                    Answer::refused(sql_state(&error), words)
+                }
                 Ok(rows) => {
                     let masked = request.action == Action::Report;
                     let mut rows: Vec<Json> = rows
@@ -257,10 +282,7 @@ impl Stage {
                         .map(|row| object(collection, row, masked).into())
                         .collect();
                     by_id(&mut rows);
-                    Answer {
-                        code: "00000".to_owned(),
-                        body: Json::Array(rows),
-                    }
+                    Answer::given("00000", Json::Array(rows))
                 }
             };
         }
@@ -273,11 +295,12 @@ impl Stage {
             return pages(api, collection, query, *count).await;
         }
         let (method, path, body) = http(collection, &request.action);
-        let HttpAnswer { status, json, .. } = api.send(method, &path, body.as_deref()).await;
-        let answered = (200..300).contains(&status);
-        Answer {
-            code: status.to_string(),
-            body: if answered { json } else { Json::Null },
+        let HttpAnswer {
+            status, json, text, ..
+        } = api.send(method, &path, body.as_deref()).await;
+        match status {
+            200..300 => Answer::given(&status.to_string(), json),
+            _ => Answer::refused(status.to_string(), text),
         }
     }
 

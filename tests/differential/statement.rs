@@ -1,7 +1,7 @@
 //! Requests as SQL, and rows as values.
 
 use serde_json::{Map, Value as Json};
-use snackbase_e2e::{Session, sql_state};
+use snackbase_e2e::Session;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::language::{Kind, Value};
@@ -134,12 +134,12 @@ pub fn sql(world: &World, request: &Request) -> Option<(&'static str, Option<Via
     })
 }
 
+/// A row, column by column as text.
+pub type Texts = Vec<(String, Option<String>)>;
+
 /// The rows of the last statement of a script, column by column as text.
-pub async fn select(session: &Session, script: &str) -> Result<Vec<Vec<(String, Option<String>)>>, String> {
-    let messages = session
-        .simple_query(script)
-        .await
-        .map_err(|error| sql_state(&error))?;
+pub async fn select(session: &Session, script: &str) -> Result<Vec<Texts>, tokio_postgres::Error> {
+    let messages = session.simple_query(script).await?;
     let mut rows = Vec::new();
     for message in messages {
         if let SimpleQueryMessage::Row(row) = message {
