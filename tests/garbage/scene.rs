@@ -318,6 +318,38 @@ impl Scene {
                 &[],
                 json!({"fields": targets()["fields"]}),
             ),
+            sample(
+                root,
+                "GET",
+                "/collections/export",
+                &[("collection_ids", "samples,x")],
+                none(),
+            ),
+            sample(
+                root,
+                "POST",
+                "/collections/import",
+                &[],
+                json!({"strategy": "update", "atomic": true, "update_rules": true, "data": {"version": "1.0", "collections": [
+                    {"name": "moved", "schema": [{"name": "a", "type": "text"}], "rules": {"list_rule": "", "list_fields": "*"}}]}}),
+            ),
+            sample(
+                root,
+                "POST",
+                "/migrations/plan",
+                &[],
+                json!({"collections": [fresh("planned")]}),
+            ),
+            sample(
+                root,
+                "POST",
+                "/migrations/generate",
+                &[],
+                json!({"confirm": true, "collections": [fresh("planned")]}),
+            ),
+            sample(root, "GET", "/migrations", &[], none()),
+            sample(root, "GET", "/migrations/current", &[], none()),
+            sample(root, "GET", "/migrations/history", &[], none()),
             sample(root, "GET", "/collections/samples/rules", &[], none()),
             sample(
                 root,
