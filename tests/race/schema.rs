@@ -454,3 +454,60 @@ async fn a_reader_of_a_view_and_a_change_do_not_wait_for_each_other() {
         assert!(reader.await.expect("no read failed") > 0);
     }
 }
+
+#[tokio::test]
+async fn references_change_while_both_sides_are_written() {
+    let world = World::new().await;
+    world
+        .define(json!({
+            "name": "shelves", "create_rule": "", "delete_rule": "", "list_rule": "", "fields": [{"name": "a", "type": "text"}]
+        }))
+        .await;
+    let books = |action: &str, keeper: &str| {
+        json!([
+            {"name": "shelf", "type": "reference", "collection": "shelves", "on_delete": action},
+            {"name": "keeper", "type": "user", "on_delete": keeper}
+        ])
+    };
+    world
+        .define(json!({"name": "books", "create_rule": "", "list_rule": "", "fields": books("cascade", "restrict")}))
+        .await;
+    let done = Arc::new(AtomicBool::new(false));
+    let client = |number: usize| {
+        let (api, done) = (world.alice.clone(), done.clone());
+        let keeper = world.user_id("bob").to_owned();
+        async move {
+            let mut turns = 0;
+            while !done.load(Ordering::Relaxed) {
+                let shelf = api.post("/records/shelves", json!({"a": "x"})).await.expect(201);
+                let path = format!("/records/shelves/{}", shelf["id"].as_str().expect("an id"));
+                if number.is_multiple_of(2) {
+                    let book = json!({"shelf": shelf["id"], "keeper": keeper});
+                    api.post("/records/books", book).await.expect(201);
+                    api.get("/records/books?limit=3").await.expect(200);
+                } else {
+                    api.delete(&path).await.expect(204);
+                }
+                turns += 1;
+            }
+            turns
+        }
+    };
+    let clients = tokio::spawn(join_all((0..6).map(client).collect::<Vec<_>>()));
+    for number in 0..10 {
+        let (action, keeper) = match number % 3 {
+            0 => ("set_null", "set_null"),
+            1 => ("restrict", "restrict"),
+            _ => ("cascade", "set_null"),
+        };
+        world
+            .root
+            .put("/collections/books", json!({"schema": books(action, keeper)}))
+            .await
+            .expect(200);
+    }
+    done.store(true, Ordering::Relaxed);
+    let turns: usize = clients.await.expect("no request failed").into_iter().sum();
+    assert!(turns > 20, "{turns}");
+    assert_eq!(world.audit_findings().await, [""; 0]);
+}

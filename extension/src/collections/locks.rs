@@ -90,7 +90,8 @@ pub fn reads_records(steps: &[Change<'_>]) -> bool {
 /// # Errors
 /// As [`names`].
 pub fn against_writers(collection: &Collection, steps: &[Change<'_>]) -> Result<(), Error> {
-    // Who drops a foreign key locks its target out; who adds one only stops the writers of its target.
+    // Who adds a foreign key stops the writers of its target. Who drops one locks its target out, at the end; the writers are
+    // stopped before, because a deletion there goes on to this table.
     let mut dropped = BTreeSet::new();
     let mut added = BTreeSet::new();
     for step in steps {
@@ -108,7 +109,10 @@ pub fn against_writers(collection: &Collection, steps: &[Change<'_>]) -> Result<
     if dropped.contains("users") {
         table("users", "access exclusive")?;
     }
-    for target in added.iter().filter(|target| **target != collection.table) {
+    for target in added
+        .union(&dropped)
+        .filter(|target| **target != collection.table)
+    {
         table(target, "share row exclusive")?;
     }
     if reads_records(steps) {
