@@ -16,6 +16,7 @@ mod fields;
 mod isolation;
 mod macros;
 mod migrations;
+mod patterns;
 mod reading;
 mod records;
 mod rules;

@@ -2,7 +2,7 @@
 
 use snackbase_core::names;
 use snackbase_core::rules::{self, Kind};
-use snackbase_core::schema::{Field, FieldList, FieldType, MaskType};
+use snackbase_core::schema::{Field, FieldList, FieldType, Index, MaskType};
 
 use super::Collection;
 use crate::context;
@@ -182,7 +182,8 @@ pub fn rule_schema(collection: &Collection, access: Access<'_>, masked: bool) ->
                     field.expression.as_deref().unwrap_or_default(),
                 ),
                 field_type if field.encrypted => rules::Column::encrypted(&field.name, kind(field_type)),
-                field_type => rules::Column::new(&field.name, kind(field_type)),
+                field_type => rules::Column::new(&field.name, kind(field_type))
+                    .with_prefix_index(field.index() == Some(Index::Prefix)),
             })
             .map(|column| {
                 let field = collection.definition.field(&column.name).filter(|_| masked);
