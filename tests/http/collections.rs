@@ -168,5 +168,30 @@ async fn a_collection_in_use_cannot_be_dropped() {
         "{answer}"
     );
     world.root.delete("/collections/comments").await.expect(200);
+    let superuser = world.database.superuser().await;
+    superuser
+        .batch_execute("create view public.report as select title from snackbase_bi.posts")
+        .await
+        .expect("a view of somebody's own");
+    let answer = world.root.delete("/collections/posts").await;
+    assert_eq!(answer.codes(), ["view public.report:in_use"], "{}", answer.text);
+    answer.expect(409);
+    // A field that comes is no matter to it, one that goes is.
+    let wider = json!({"schema": [
+        {"name": "more", "type": "date"}, {"name": "title", "type": "text", "required": true},
+        {"name": "status", "type": "text", "default": "draft"}, {"name": "rating", "type": "number"},
+        {"name": "secret", "type": "text"}
+    ], "list_fields": "*"});
+    world.root.put("/collections/posts", wider).await.expect(200);
+    let answer = world
+        .root
+        .put("/collections/posts/rules", json!({"list_fields": ["status"]}))
+        .await;
+    assert_eq!(answer.codes(), ["view public.report:in_use"], "{}", answer.text);
+    answer.expect(409);
+    superuser
+        .batch_execute("drop view public.report")
+        .await
+        .expect("no view");
     world.root.delete("/collections/posts").await.expect(200);
 }

@@ -56,6 +56,10 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
             let answer = Answer::new(StatusCode::BAD_REQUEST, "rule_not_satisfied", message);
             merged(answer, object(detail))
         }
+        ("2BP01", Some(Value::Array(faults))) => {
+            Answer::new(StatusCode::CONFLICT, "conflict", message).faults(faults)
+        }
+        // Written by Postgres, for whoever owns those objects.
         ("2BP01", _) => {
             let words = "Other objects of the database still depend on this";
             Answer::new(StatusCode::CONFLICT, "conflict", words).because(message)
@@ -121,10 +125,6 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
             ("23", _) if state == "23502" || state == "23514" => {
                 Answer::new(StatusCode::BAD_REQUEST, "validation_error", message).titled("Validation error")
             }
-            ("2B", Some(Value::Array(faults))) => {
-                Answer::new(StatusCode::CONFLICT, "conflict", message).faults(faults)
-            }
-            ("2B", _) => Answer::new(StatusCode::CONFLICT, "conflict", message),
             ("23", Some(Value::Array(faults))) => {
                 let field = faults.first().and_then(|fault| fault.get("field")).cloned();
                 let mut answer = Answer::new(StatusCode::CONFLICT, "conflict", message).faults(faults);

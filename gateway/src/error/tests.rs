@@ -74,6 +74,19 @@ fn every_sqlstate_has_its_status_and_code() {
         ),
         ("23514", "Failing row contains (secret).", 400, "validation_error"),
         ("23P01", "", 409, "conflict"),
+        (
+            "23000",
+            r#"{"error":"Confirmation required","plan":{}}"#,
+            409,
+            "conflict",
+        ),
+        (
+            "2BP01",
+            r#"[{"field":"view v","message":"m","code":"in_use"}]"#,
+            409,
+            "conflict",
+        ),
+        ("2BP01", "view v depends on column a", 409, "conflict"),
         ("28000", "", 401, "unauthenticated"),
         ("28P01", "", 401, "unauthenticated"),
         ("42501", "", 403, "forbidden"),
@@ -180,6 +193,21 @@ fn a_conflict_names_its_field() {
         r#"{"referenced_by":[{"collection":"a","field":"b"}]}"#,
     );
     assert_eq!(sent.body["referenced_by"][0]["collection"], "a");
+    let sent = refused(
+        "23000",
+        "m",
+        r#"{"error":"Confirmation required","plan":{"added":[]}}"#,
+    );
+    assert_eq!(
+        (&sent.body["error"], &sent.body["plan"]),
+        (&json!("Confirmation required"), &json!({"added": []}))
+    );
+    let sent = refused(
+        "2BP01",
+        "m",
+        r#"[{"field":"view v","message":"m","code":"in_use"}]"#,
+    );
+    assert_eq!(sent.body["details"][0]["field"], "view v");
 }
 
 #[test]
