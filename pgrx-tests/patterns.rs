@@ -36,7 +36,11 @@ mod tests {
                  OR ("col_labels"."name" COLLATE "C" >= 'x1'::text AND "col_labels"."name" COLLATE "C" < 'x2'::text))
                 AND "col_labels"."name" ILIKE 'x1%'::text)"#,
         );
-        for range in ["(name)::text >= 'X1'", "(name)::text < 'X2'", "(name)::text >= 'x1'"] {
+        for range in [
+            "(name)::text >= 'X1'",
+            "(name)::text < 'X2'",
+            "(name)::text >= 'x1'",
+        ] {
             let condition = ranged
                 .lines()
                 .any(|line| line.contains("Index Cond: ((account_id = $0)") && line.contains(range));

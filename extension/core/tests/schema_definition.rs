@@ -225,6 +225,34 @@ fn every_code_of_a_field() {
             "schema[0].expression computed_field_expression_required",
         ),
         (
+            field("computed", json!({"expression": "price ***"})),
+            'M',
+            "schema[0].expression computed_field_expression_invalid",
+        ),
+        (
+            field(
+                "computed",
+                json!({"expression": format!("concat({})", ["f"; 51].join(", ")), "return_type": "text"}),
+            ),
+            'M',
+            "schema[0].expression computed_field_expression_invalid",
+        ),
+        (
+            field("text", json!({"options": {"index": "hash"}})),
+            'M',
+            "schema[0].options.index index_invalid",
+        ),
+        (
+            field("number", json!({"options": {"index": "prefix"}})),
+            'M',
+            "schema[0].options.index index_invalid",
+        ),
+        (
+            field("json", json!({"options": {"index": true}})),
+            'M',
+            "schema[0].options.index index_invalid",
+        ),
+        (
             field("computed", json!({"return_type": null})),
             'M',
             "schema[0].return_type computed_field_return_type_required",

@@ -17,6 +17,10 @@ const QUERY_OPTIONS: [&str; 7] = [
     "groupable",
 ];
 
+/// How often an expression may name fields. A text of a computed field is joined from them, and one that exceeds the gigabyte
+/// of a PostgreSQL value would fail every read: fifty bodies of the largest usual size do not.
+const MAX_NAMES: usize = 50;
+
 impl Reader {
     /// `collection` and `on_delete`.
     pub(super) fn reference(&mut self, field: &mut Field, on_delete: Option<&str>, prefix: &str) {
@@ -88,13 +92,20 @@ impl Reader {
             );
         }
         let source = field.expression.as_deref().unwrap_or_default();
-        if !source.trim().is_empty()
-            && let Err(error) = rules::parse(source)
-        {
+        let fault = match rules::parse(source) {
+            // A blank expression has been reported.
+            _ if source.trim().is_empty() => None,
+            Err(error) => Some(rules::summary(&[error])),
+            Ok(tree) if tree.names().len() > MAX_NAMES => Some(format!(
+                "A computed field may name fields {MAX_NAMES} times at most"
+            )),
+            Ok(_) => None,
+        };
+        if let Some(message) = fault {
             self.semantic(
                 format!("{prefix}expression"),
                 "computed_field_expression_invalid",
-                rules::summary(&[error]),
+                message,
             );
         }
         let path = format!("{prefix}return_type");
