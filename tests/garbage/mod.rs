@@ -41,9 +41,14 @@ async fn bodies() {
         };
         let plain = scene.signed(sample.who, Request::new(sample.method, sample.target()));
         for (what, body) in listed::bodies() {
-            court
-                .hear(what, &plain.clone().body(body), Verdict::Refused)
-                .await;
+            // The one body that may be left out.
+            let optional = body.is_empty() && sample.path.ends_with("/test");
+            let verdict = if optional {
+                Verdict::RefusedOrDone
+            } else {
+                Verdict::Refused
+            };
+            court.hear(what, &plain.clone().body(body), verdict).await;
         }
         for kind in [
             "text/plain",
@@ -64,7 +69,7 @@ async fn bodies() {
         }
         for key in members.keys() {
             turn += 1;
-            for (what, value) in some(listed::json_values(), 4, turn) {
+            for (what, value) in some(listed::json_values(), 6, turn) {
                 let body = with_member(members, key, &value);
                 let request = plain.clone().body(body);
                 court

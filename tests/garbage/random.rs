@@ -28,7 +28,7 @@ pub fn dice(purpose: &str) -> Rng {
 /// # Panics
 /// When `SNACKBASE_GARBAGE_SECONDS` is no number.
 pub fn patience() -> Duration {
-    Duration::from_secs(setting("SNACKBASE_GARBAGE_SECONDS", 15))
+    Duration::from_secs(setting("SNACKBASE_GARBAGE_SECONDS", 10))
 }
 
 fn setting(name: &str, default: u64) -> u64 {
