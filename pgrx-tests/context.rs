@@ -104,10 +104,27 @@ mod tests {
     #[pg_test]
     fn a_visitor_must_name_an_account_that_exists_and_not_by_id() {
         let scene = Scene::new();
+        // Who reads hears it from the function of records, and sees nothing by any other way.
+        for account in [
+            "null",
+            r#""""#,
+            r#""nosuch""#,
+            &format!("{:?}", scene.ada.account),
+        ] {
+            let visitor = format!(r#"{{"kind":"anonymous","account":{account}}}"#);
+            for operation in ["list", "view"] {
+                ask_through_gateway(
+                    &visitor,
+                    operation,
+                    "select snackbase.current_account_id() is null",
+                )
+                .says("true");
+            }
+        }
         for account in ["null", r#""""#, r#"" ""#] {
             let refusal = ask_through_gateway(
                 &format!(r#"{{"kind":"anonymous","account":{account}}}"#),
-                "list",
+                "create",
                 "select 1",
             )
             .refused("22023");
@@ -116,7 +133,7 @@ mod tests {
         for account in ["nosuch", "ZZ9999", scene.ada.account.as_str(), "'; select 1; --"] {
             ask_through_gateway(
                 &format!(r#"{{"kind":"anonymous","account":"{account}"}}"#),
-                "list",
+                "delete",
                 "select 1",
             )
             .refused("P0002")

@@ -97,9 +97,24 @@ impl Context {
     pub fn is_anonymous(&self) -> bool {
         self.auth_method.as_deref() == Some(ANONYMOUS)
     }
+
+    /// Whether a visitor who reads has named an account that exists.
+    ///
+    /// # Errors
+    /// [`Error::AccountHeaderMissing`], [`Error::AccountNotFound`]: what `enter` left to be said here.
+    pub fn require_account(&self) -> Result<(), Error> {
+        match self.account_id.as_deref() {
+            None => Err(Error::AccountHeaderMissing),
+            Some(UNKNOWN_ACCOUNT) => Err(Error::AccountNotFound),
+            Some(_) => Ok(()),
+        }
+    }
 }
 
 const ANONYMOUS: &str = "anonymous";
+
+/// Stands for an account that does not exist. It is no uuid: the accessors say NULL, and every policy refuses.
+const UNKNOWN_ACCOUNT: &str = "unknown";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,6 +142,17 @@ struct Identity {
     email: String,
 }
 
+impl Identity {
+    /// A visitor of an account.
+    fn nobody(account_id: String) -> Self {
+        Self {
+            account_id,
+            user_id: String::new(),
+            email: String::new(),
+        }
+    }
+}
+
 /// Introduces `caller` for the rest of the transaction and takes the role of `operation`; `docs/sql-api.md` §1 has
 /// the keys, the operations and the errors. Always true.
 ///
@@ -145,10 +171,17 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
     let caller: Caller =
         serde_json::from_str(caller).map_err(|e| Error::Malformed(format!("caller: {e}")))?;
     let anonymous = matches!(caller.kind, Kind::Anonymous);
+    let reads = matches!(operation, "list" | "view");
     let identity = match caller.kind {
         Kind::User => Some(look_up_user(&caller)?),
         Kind::Anonymous if operation == "auth" => None,
-        Kind::Anonymous => Some(look_up_account(&caller)?),
+        Kind::Anonymous => match look_up_account(&caller) {
+            // What is wrong with the collection or its rule is said first (contract records.md §3.7), and is not known
+            // here. Without an account nothing can be read meanwhile.
+            Err(Error::AccountHeaderMissing) if reads => None,
+            Err(Error::AccountNotFound) if reads => Some(Identity::nobody(UNKNOWN_ACCOUNT.to_owned())),
+            found => Some(found?),
+        },
     };
     let superadmin = !anonymous && identity.as_ref().is_some_and(|i| i.account_id == SYSTEM_ACCOUNT);
     let role = match operation {
@@ -170,7 +203,7 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
         .auth_method
         .unwrap_or_else(|| if anonymous { ANONYMOUS } else { "jwt" }.to_owned());
     guc::AUTH_METHOD.set_local(&method)?;
-    if !matches!(operation, "list" | "view") {
+    if !reads {
         // For the audit trail, which reading does not touch.
         let user_agent: Option<String> = caller.user_agent.map(|text| text.chars().take(500).collect());
         guc::REQUEST_ID.set_local(caller.request_id.as_deref().unwrap_or_default())?;
@@ -251,11 +284,7 @@ fn look_up_account(caller: &Caller) -> Result<Identity, Error> {
         )?
     };
     let account_id = account_id.ok_or(Error::AccountNotFound)?;
-    Ok(Identity {
-        account_id,
-        user_id: String::new(),
-        email: String::new(),
-    })
+    Ok(Identity::nobody(account_id))
 }
 
 static PRELOADED: AtomicBool = AtomicBool::new(false);

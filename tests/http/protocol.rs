@@ -9,7 +9,7 @@ async fn every_error_has_the_same_shape() {
     let world = World::new().await;
     let nobody = world.gateway.api();
     let requests = [
-        (nobody.get("/records/posts").await, 400),
+        (nobody.post("/records/posts", json!({})).await, 400),
         (nobody.get("/auth/me").await, 401),
         (world.alice.get("/accounts").await, 403),
         (world.alice.get("/records/nothing").await, 404),

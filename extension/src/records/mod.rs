@@ -134,7 +134,12 @@ fn admit(collection: &Collection, operation: Operation) -> Result<Access<'_>, Er
     match collection.rule(operation) {
         None => Err(Error::Locked(operation)),
         Some(rule) if !rule.is_empty() && context.is_anonymous() => Err(Error::AuthenticationRequired),
-        Some(_) => Ok(Access::Listed(collection.field_list(operation))),
+        Some(_) => {
+            if context.is_anonymous() {
+                context.require_account()?;
+            }
+            Ok(Access::Listed(collection.field_list(operation)))
+        }
     }
 }
 

@@ -29,8 +29,14 @@ pub struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// Whether a cursor, and not `skip`, says where the page begins.
+    fn has_cursor(&self) -> bool {
+        self.cursor.is_some() || self.cursor_before.is_some()
+    }
+
     fn check(&self) -> Result<(), Error> {
-        if !(0..=MAX_SKIP).contains(&self.skip) || !(1..=100).contains(&self.limit) {
+        let skips = self.has_cursor() || (0..=MAX_SKIP).contains(&self.skip);
+        if !skips || !(1..=100).contains(&self.limit) {
             return Err(Error::Malformed(format!(
                 "skip is 0 to {MAX_SKIP}, limit is 1 to 100; to read further, use cursors"
             )));
@@ -50,7 +56,10 @@ pub fn list(name: &str, page: &Page<'_>) -> Result<String, Error> {
     let collection = collections::open(name)?;
     let access = admit(&collection, Operation::List)?;
     page.check()?;
-    let columns = Columns::read(&collection, Operation::List, access, page.fields, page.expand)?;
+    let columns = Columns::read(&collection, Operation::List, access, page.fields, page.expand);
+    // What is wrong with the filter is said before what is wrong with expand (contract records.md §3.7).
+    let columns =
+        columns.or_else(|error| query::condition(&collection, access, page.filter, 1).and(Err(error)))?;
     let reader = Reader {
         collection: &collection,
         access,
@@ -59,7 +68,7 @@ pub fn list(name: &str, page: &Page<'_>) -> Result<String, Error> {
         page,
     };
     let mut slots = Vec::new();
-    let text = if page.cursor.is_some() || page.cursor_before.is_some() {
+    let text = if page.has_cursor() {
         reader.by_cursor(&mut slots)?
     } else {
         reader.by_offset(&mut slots)?
