@@ -17,6 +17,7 @@ mod isolation;
 mod macros;
 mod migrations;
 mod patterns;
+mod permissions;
 mod reading;
 mod records;
 mod rules;

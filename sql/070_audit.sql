@@ -198,5 +198,6 @@ begin
     perform snackbase._audit_attach('snackbase.collections', 'id');
     perform snackbase._audit_attach('snackbase.collection_rules', 'id');
     perform snackbase._audit_attach('snackbase.macros', 'id');
+    perform snackbase._audit_attach('snackbase.permissions', 'id');
 end
 $$;

@@ -90,6 +90,7 @@ grant select on snackbase.accounts, snackbase.groups, snackbase.users_groups, sn
    to snackbase_member;
 grant select (id, account_id, email, role_id, is_active, email_verified, created_at, updated_at) on snackbase.users to snackbase_member;
 grant select on snackbase.macros to snackbase_member, snackbase_superadmin;
+grant select on snackbase.permissions to snackbase_superadmin;
 grant select on snackbase.accounts, snackbase.groups, snackbase.users_groups, snackbase.roles to snackbase_hook;
 grant select (id, account_id, email, role_id, is_active, email_verified, created_at, updated_at) on snackbase.users to snackbase_hook;
 
@@ -139,6 +140,10 @@ alter function snackbase.macro_change(bigint, json) set lock_timeout = '2s';
 alter function snackbase.macro_create(json) set lock_timeout = '2s';
 alter function snackbase.macro_drop(bigint) set lock_timeout = '2s';
 alter function snackbase.macro_change(bigint, json) set client_min_messages = warning;
+alter function snackbase._permission_set(int, text, text, text, json) set lock_timeout = '2s';
+alter function snackbase._permission_set(int, text, text, text, json) set client_min_messages = warning;
+alter function snackbase.permission_drop(bigint) set lock_timeout = '2s';
+alter function snackbase.permission_drop(bigint) set client_min_messages = warning;
 -- Bodies of macros are read as an author writes them: names of collections' tables (col_posts) and of core tables (users)
 -- without a schema, never hiding what PostgreSQL has, and a backslash in a plain string is itself.
 alter function snackbase._macro_function_make(text, int, text) set search_path = pg_catalog, snackbase, pg_temp;
@@ -154,7 +159,7 @@ alter function snackbase._macro_run(bigint, json) set transaction_read_only = on
 revoke all on all functions in schema snackbase from public;
 grant execute on function
     snackbase.current_account_id(), snackbase.current_user_id(), snackbase.current_user_uuid(), snackbase.current_user_email(),
-    snackbase.current_user_role(), snackbase.current_user_groups(), snackbase.current_auth_method(), snackbase.current_actor(),
+    snackbase.current_user_role(), snackbase.current_role_id(), snackbase.has_permission(text, text), snackbase.current_user_groups(), snackbase.current_auth_method(), snackbase.current_actor(),
     snackbase.is_authenticated(), snackbase.is_superadmin(), snackbase.in_group(text), snackbase.sees_pii(),
     snackbase.mask(text, text), snackbase.rfc3339(timestamptz),
     snackbase.num_add(float8, float8), snackbase.num_subtract(float8, float8), snackbase.num_multiply(float8, float8),
@@ -172,6 +177,15 @@ grant execute on function snackbase.macro_list(bigint, bigint), snackbase.macro_
 grant execute on function
     snackbase.macro_create(json), snackbase.macro_change(bigint, json), snackbase.macro_drop(bigint), snackbase.macro_test(bigint, json)
    to snackbase_gateway, snackbase_superadmin;
+grant execute on function
+    snackbase.role_list(), snackbase.role_view(bigint), snackbase.role_create(json), snackbase.role_change(bigint, json), snackbase.role_drop(bigint),
+    snackbase.role_permissions(bigint), snackbase.role_permissions_matrix(bigint), snackbase.role_permissions_change(bigint, json),
+    snackbase.permission_drop(bigint)
+   to snackbase_gateway, snackbase_superadmin;
+grant execute on function
+    snackbase._role_json(snackbase.roles), snackbase._role_find(bigint), snackbase._role_store(bigint, json), snackbase._misfit(text, text, text),
+    snackbase._permission_json(text, snackbase.permissions), snackbase._permission_set(int, text, text, text, json)
+   to snackbase_superadmin;
 grant execute on function snackbase._macro_run(bigint, json), snackbase._time_limit(int), snackbase._time_limit_end() to snackbase_superadmin;
 grant execute on function snackbase._collection_load(text) to snackbase_reader;
 grant execute on function
@@ -243,6 +257,8 @@ select pg_catalog.pg_extension_config_dump('snackbase.macros', '');
 select pg_catalog.pg_extension_config_dump('snackbase.macros_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.migrations', '');
 select pg_catalog.pg_extension_config_dump('snackbase.migrations_position_seq', '');
+select pg_catalog.pg_extension_config_dump('snackbase.permissions', '');
+select pg_catalog.pg_extension_config_dump('snackbase.permissions_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change_id_seq', '');
 

@@ -10,10 +10,11 @@ use pgrx::datum::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
+use snackbase_core::rules;
 
 use crate::error::Error;
 use crate::json::JsonText;
-use crate::{guc, spi};
+use crate::{caller, guc, spi};
 
 /// The system account: its users are superadmins.
 pub const SYSTEM_ACCOUNT: &str = "00000000-0000-0000-0000-000000000000";
@@ -54,6 +55,17 @@ impl Operation {
         }
     }
 
+    /// The same as rules know it.
+    pub fn in_rules(self) -> rules::Operation {
+        match self {
+            Operation::List => rules::Operation::List,
+            Operation::View => rules::Operation::View,
+            Operation::Create => rules::Operation::Create,
+            Operation::Update => rules::Operation::Update,
+            Operation::Delete => rules::Operation::Delete,
+        }
+    }
+
     /// The NOLOGIN role of the operation.
     pub fn role(self) -> &'static str {
         match self {
@@ -78,8 +90,8 @@ impl Context {
     /// The context of the running transaction.
     pub fn current() -> Context {
         Context {
-            account_id: guc::ACCOUNT_ID.get(),
-            auth_method: guc::AUTH_METHOD.get(),
+            account_id: caller::account_id(),
+            auth_method: caller::auth_method(),
         }
     }
 
@@ -240,7 +252,7 @@ fn look_up_user(caller: &Caller) -> Result<Identity, Error> {
             "caller: a user has user_id and account_id".into(),
         ));
     };
-    let parse = |text: &String| parse_uuid(text).ok_or(Error::Unauthenticated);
+    let parse = |text: &String| uuid_of(text).ok_or(Error::Unauthenticated);
     let (user, account) = (parse(user_id)?, parse(account_id)?);
     let first = |rows: spi::Rows<'_>| {
         rows.into_iter()
@@ -274,7 +286,7 @@ fn look_up_account(caller: &Caller) -> Result<Identity, Error> {
     else {
         return Err(Error::AccountHeaderMissing);
     };
-    let account_id = if parse_uuid(name).is_some() {
+    let account_id = if uuid_of(name).is_some() {
         None
     } else {
         spi::select_as_owner(
@@ -309,46 +321,25 @@ fn _restoring() -> bool {
 /// The caller's account, or NULL.
 #[pg_extern(stable, parallel_safe)]
 fn current_account_id() -> Option<Uuid> {
-    parse_uuid(&guc::ACCOUNT_ID.get()?)
+    uuid_of(&caller::account_id()?)
 }
 
 /// The caller's id as text, or NULL for anonymous visitors and when nobody was introduced.
 #[pg_extern(stable, parallel_safe)]
 fn current_user_id() -> Option<String> {
-    guc::USER_ID.get()
+    caller::user_id()
 }
 
 /// The caller's id when it is a UUID, else NULL: what a rule compares with a reference to users.
 #[pg_extern(stable, parallel_safe)]
 fn current_user_uuid() -> Option<Uuid> {
-    parse_uuid(&guc::USER_ID.get()?)
+    uuid_of(&caller::user_id()?)
 }
 
 /// The caller's email address, or NULL.
 #[pg_extern(stable, parallel_safe)]
 fn current_user_email() -> Option<String> {
-    guc::USER_EMAIL.get()
-}
-
-/// The name of the caller's role, or NULL. Looked up when a rule asks, not at every request.
-#[pg_extern(stable, parallel_restricted)]
-fn current_user_role() -> Result<Option<String>, ErrorReport> {
-    let (Some(user), Some(account)) = (current_user_uuid(), current_account_id()) else {
-        return Ok(None);
-    };
-    let statement = "
-        select r.name
-          from snackbase.users u
-          join snackbase.roles r on r.id operator(pg_catalog.=) u.role_id
-         where u.id operator(pg_catalog.=) $1 and u.account_id operator(pg_catalog.=) $2 and u.is_active";
-    let name = spi::select_as_owner(statement, &[user.into(), account.into()], |rows| {
-        rows.into_iter()
-            .next()
-            .map(|row| row.get::<String>(1))
-            .transpose()
-            .map_err(Error::from)
-    })?;
-    Ok(name.flatten())
+    caller::email()
 }
 
 /// The names of the caller's groups, sorted; empty when there are none. Looked up when asked.
@@ -358,6 +349,9 @@ fn current_user_groups() -> Result<Vec<String>, ErrorReport> {
 }
 
 fn groups() -> Result<Vec<String>, Error> {
+    if let Some(given) = caller::given_groups() {
+        return Ok(given);
+    }
     let (Some(user), Some(account)) = (current_user_uuid(), current_account_id()) else {
         return Ok(Vec::new());
     };
@@ -383,7 +377,7 @@ fn in_group(name: &str) -> Result<bool, ErrorReport> {
 /// How the caller was authenticated, or NULL when nobody was introduced.
 #[pg_extern(stable, parallel_safe)]
 fn current_auth_method() -> Option<String> {
-    guc::AUTH_METHOD.get()
+    caller::auth_method()
 }
 
 /// The client's address as the gateway saw it, or NULL.
@@ -427,14 +421,15 @@ pub fn caller_sees_pii() -> Result<bool, Error> {
 /// Who goes into `created_by`: the caller's id, `anonymous`, or the login role of a direct SQL session.
 #[pg_extern(stable, parallel_restricted)]
 pub fn current_actor() -> String {
-    match guc::USER_ID.get() {
+    match caller::user_id() {
         Some(id) => id,
         None if Context::current().is_anonymous() => ANONYMOUS.to_owned(),
         None => spi::session_user(),
     }
 }
 
-fn parse_uuid(text: &str) -> Option<Uuid> {
+/// A uuid, or None when the text is none.
+pub fn uuid_of(text: &str) -> Option<Uuid> {
     text.parse::<uuid::Uuid>()
         .ok()
         .map(|id| Uuid::from_bytes(*id.as_bytes()))

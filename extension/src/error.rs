@@ -135,12 +135,15 @@ pub enum Error {
     /// No macro of this id.
     #[error("Macro {0} not found")]
     MacroNotFound(i64),
+    /// No permission of this id.
+    #[error("Permission {0} not found")]
+    PermissionNotFound(i64),
     /// The body of a macro that does not compile.
     #[error("Invalid macro: {}", rules::summary(.0))]
     Macro(Vec<rules::Error>),
-    /// A rule, or another macro, that would no longer compile after a change of a macro.
+    /// A rule, permission or macro that would no longer compile after a change elsewhere.
     #[error("Invalid {what}: {reason}")]
-    MacroBreaks {
+    Breaks {
         /// `list_rule of collection 'posts'`, for people.
         what: String,
         /// Why.
@@ -246,8 +249,9 @@ impl Error {
             | Error::Query { .. }
             | Error::Rule { .. }
             | Error::Macro(_)
-            | Error::MacroBreaks { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            | Error::Breaks { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::MacroNotFound(_)
+            | Error::PermissionNotFound(_)
             | Error::AccountNotFound
             | Error::CollectionNotFound(_)
             | Error::RecordNotFound
@@ -282,7 +286,7 @@ impl Error {
             Error::Expression { title, errors } => json!({"error": title, "errors": errors}),
             Error::Query { title, .. } => json!({"error": title}),
             Error::Macro(errors) => json!({"error": "Invalid macro", "errors": errors}),
-            Error::MacroBreaks { errors, place, .. } => {
+            Error::Breaks { errors, place, .. } => {
                 let errors = errors.iter().map(|error| {
                     let mut object = json!(error);
                     for (key, value) in place {

@@ -11,6 +11,7 @@
 mod arithmetic;
 mod audit;
 mod bi;
+mod caller;
 mod collections;
 mod context;
 mod doctor;
@@ -19,6 +20,7 @@ mod guc;
 mod json;
 mod macros;
 mod masking;
+mod permissions;
 mod policies;
 mod query;
 mod records;
@@ -59,7 +61,7 @@ extension_sql_file!(
     name = "authentication",
     requires = [
         "identity",
-        context::current_user_role,
+        caller::current_user_role,
         context::current_user_uuid,
         context::current_ip_address,
         context::current_user_agent
@@ -81,10 +83,15 @@ extension_sql_file!(
     requires = ["macros"]
 );
 extension_sql_file!(
+    "../../sql/058_permissions.sql",
+    name = "permissions",
+    requires = ["transfer"]
+);
+extension_sql_file!(
     "../../sql/070_audit.sql",
     name = "audit",
     requires = [
-        "transfer",
+        "permissions",
         audit::record::_audit_record,
         audit::entry::_audit_header_hash,
         audit::entry::_audit_chain,

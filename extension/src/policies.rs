@@ -10,6 +10,7 @@
 //! | `delete` | delete | `snackbase_delete` | delete rule |
 //! | `target` | select | the three writing roles | true: a write must see what it addresses |
 //! | `hook`, `superadmin` | all | the roles of these names | true |
+//! | `role_<operation>` (restrictive) | as the operation | the operation's role | what permissions of the caller's role leave; [`crate::permissions`] |
 //!
 //! A locked rule (null) has no policy. A rule that is an expression never admits an anonymous caller, whatever it says.
 
@@ -21,6 +22,7 @@ use crate::collections::{Access, Collection, kind, rule_schema};
 use crate::context::Operation;
 use crate::error::Error;
 use crate::macros::Registry;
+use crate::permissions::{self, Narrowing};
 use crate::spi;
 
 /// The roles that the account policy binds.
@@ -34,6 +36,7 @@ pub struct Predicates {
     create: Option<String>,
     update: Option<Update>,
     delete: Option<String>,
+    narrowing: Narrowing,
 }
 
 struct Update {
@@ -71,6 +74,7 @@ pub fn compile(collection: &Collection) -> Result<Predicates, Error> {
             .map(|rule| update(rule).check),
         update: rule(3, rules::Operation::Update, sources.update_rule.as_deref())?.map(update),
         delete: rule(4, rules::Operation::Delete, sources.delete_rule.as_deref())?.map(using),
+        narrowing: permissions::compile(collection)?,
     })
 }
 
@@ -253,14 +257,21 @@ fn replace_policies(collection: &Collection, predicates: &Predicates) -> Result<
         // counts as a member of every role).
         spi::execute(&format!(
             "create trigger zz_update_rule before update on {relation} for each row \
-             when (pg_has_role(current_user, 'snackbase_update', 'usage') \
-                   and not pg_has_role(current_user, 'snackbase_superadmin', 'usage') \
-                   and not pg_has_role(current_user, 'snackbase_hook', 'usage') \
-                   and ({condition}) is not true) \
-             execute function snackbase._refuse_update()"
+             when ({} and ({condition}) is not true) \
+             execute function snackbase._refuse_update()",
+            bound_by("update"),
         ))?;
     }
-    Ok(())
+    permissions::replace_policies(collection, &predicates.narrowing)
+}
+
+/// The condition of a trigger that binds whom the policy of this operation would bind.
+pub fn bound_by(operation: &str) -> String {
+    format!(
+        "pg_has_role(current_user, 'snackbase_{operation}', 'usage') \
+         and not pg_has_role(current_user, 'snackbase_superadmin', 'usage') \
+         and not pg_has_role(current_user, 'snackbase_hook', 'usage')"
+    )
 }
 
 fn replace_grants(collection: &Collection) -> Result<(), Error> {

@@ -61,6 +61,15 @@ statements! {
     MigrationHistory = "select case when snackbase.enter($1, 'superadmin') then snackbase.migration_history() end";
     RulesView = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_rules_view($2) end";
     RulesChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_rules_change($2, $3) end";
+    RoleList = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_list() end";
+    RoleCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_create($2) end";
+    RoleView = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_view($2) end";
+    RoleChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_change($2, $3) end";
+    RoleDrop = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_drop($2) end";
+    RolePermissions = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_permissions($2) end";
+    RolePermissionsMatrix = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_permissions_matrix($2) end";
+    RolePermissionsChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_permissions_change($2, $3) end";
+    PermissionDrop = "select case when snackbase.enter($1, 'superadmin') then snackbase.permission_drop($2) end";
     MacroList = "select case when snackbase.enter($1, 'member') then snackbase.macro_list($2, $3) end";
     MacroView = "select case when snackbase.enter($1, 'member') then snackbase.macro_view($2) end";
     MacroCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.macro_create($2) end";

@@ -16,7 +16,8 @@ const CONTENTS: &str = "
                        when 'cursor_key' then 'where false' end),
         ' union all ') || ') as lines'
     from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-    where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema')";
+    -- (the key of cursors is each installation's own)
+    where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') and c.relname <> 'cursor_key'";
 
 /// The rules as Postgres sees them: policies, grants on columns, triggers.
 const PROTECTION: &str = "

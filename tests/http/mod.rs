@@ -16,6 +16,7 @@ mod migrations;
 mod program;
 mod protocol;
 mod records;
+mod roles;
 mod rules;
 mod sessions;
 mod transfer;

@@ -14,7 +14,7 @@ use super::{Collection, catalog, convert, facts, locks, table, uses};
 use crate::context::Context;
 use crate::error::Error;
 use crate::json::JsonText;
-use crate::{bi, guc, policies, spi};
+use crate::{bi, guc, permissions, policies, spi};
 
 impl From<DefinitionError> for Error {
     fn from(error: DefinitionError) -> Error {
@@ -243,6 +243,7 @@ fn remove(wanted: &str) -> Result<JsonText, Error> {
     let revision = spi::as_owner(|| {
         table::drop(&current)?;
         catalog::delete(&current.id)?;
+        permissions::forget(&current.definition.name)?;
         catalog::log(&current, "drop", &catalog::log_fields(&steps))
     })?;
     let answer = serde_json::json!({

@@ -17,7 +17,7 @@ mod table;
 mod uses;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use pgrx::pg_sys;
@@ -31,7 +31,7 @@ pub use columns::{
 use crate::context::Operation;
 use crate::error::Error;
 use crate::query::Projection;
-use crate::spi;
+use crate::{caller, permissions, spi};
 
 /// A collection as requests see it.
 #[derive(Debug)]
@@ -46,6 +46,9 @@ pub struct Collection {
     pub relation: String,
     /// One more with every change of the definition.
     pub revision: i64,
+    /// Field lists of roles that have less than the collection's own, from permissions; a collection about to be stored has
+    /// none yet.
+    narrowed: HashMap<Operation, BTreeMap<i32, FieldList>>,
     projections: RefCell<HashMap<(Operation, bool), Rc<Projection>>>,
 }
 
@@ -60,6 +63,7 @@ impl Collection {
             table,
             relation,
             revision,
+            narrowed: HashMap::new(),
             projections: RefCell::default(),
         }
     }
@@ -91,6 +95,20 @@ impl Collection {
             Operation::Update => rules.update_rule.as_deref(),
             Operation::Delete => rules.delete_rule.as_deref(),
         }
+    }
+
+    /// The fields that the operation may show or take when the caller asks: the operation's own list, less what
+    /// permissions of the caller's role leave out.
+    ///
+    /// # Errors
+    /// [`Error::Spi`].
+    pub fn allowed(&self, operation: Operation) -> Result<&FieldList, Error> {
+        let own = self.field_list(operation);
+        let Some(by_role) = self.narrowed.get(&operation) else {
+            return Ok(own);
+        };
+        let narrowed = caller::role_id()?.and_then(|role| by_role.get(&role));
+        Ok(narrowed.unwrap_or(own))
     }
 
     /// The fields that the operation may show or take. Deleting shows nothing.
@@ -222,10 +240,15 @@ pub fn load(wanted: &str) -> Result<(pg_sys::Oid, Collection), Error> {
     let fields = parse_fields(&schema).map_err(|_| damaged("schema"))?;
     let rules: serde_json::Value = serde_json::from_str(&rules).map_err(|_| damaged("rules"))?;
     let rules = stored_rules(&rules).ok_or_else(|| damaged("rules"))?;
-    Ok((
-        relation,
-        Collection::new(id, Definition { name, fields, rules }, revision),
-    ))
+    let mut collection = Collection::new(id, Definition { name, fields, rules }, revision);
+    let permissions = permissions::of(&collection.definition.name)?;
+    for operation in Operation::ALL {
+        let lists = permissions::narrowed_lists(&permissions, operation, collection.field_list(operation));
+        if !lists.is_empty() {
+            collection.narrowed.insert(operation, lists);
+        }
+    }
+    Ok((relation, collection))
 }
 
 /// A row of `collection_rules` as the rules it stands for.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use snackbase_core::rules::{self, Code};
 use snackbase_core::schema::Problem;
 
-use super::{Macro, Registry, collections_using, function, hold_alone};
+use super::{Macro, Registry, collections_using, function, hold_alone, permissions_using};
 use crate::collections::load;
 use crate::context::{Context, current_actor};
 use crate::error::Error;
@@ -239,7 +239,11 @@ fn remove(id: i64) -> Result<(), Error> {
     let registry = Registry::load()?;
     let found = registry.by_id(id)?;
     let mut users = registry.uses()?.users_of(&found.name);
-    let rules: usize = collections_using(&users)?.iter().map(|(_, count)| count).sum();
+    let rules: usize = collections_using(&users)?
+        .iter()
+        .chain(&permissions_using(&users)?)
+        .map(|(_, count)| count)
+        .sum();
     users.remove(&found.name);
     if rules > 0 || !users.is_empty() {
         return Err(Error::MacroInUse {
@@ -312,7 +316,7 @@ fn re_establish(registry: &Registry, users: &BTreeSet<String>) -> Result<(), Err
                 errors => Err(Error::Macro(errors)),
             }
         };
-        outcome.map_err(|error| Error::MacroBreaks {
+        outcome.map_err(|error| Error::Breaks {
             what: format!("macro '@{}'", user.name),
             reason: error.to_string(),
             errors: match error {
@@ -332,7 +336,7 @@ fn refuse_left_behind(old: &Macro, new: &Macro) -> Result<(), Error> {
     };
     match function::callers_of(&function, arity)?.first() {
         None => Ok(()),
-        Some(user) => Err(Error::MacroBreaks {
+        Some(user) => Err(Error::Breaks {
             what: format!("macro '@{}'", user.strip_prefix("macro_").unwrap_or(user)),
             reason: format!("it calls '@{}' as it was before", old.name),
             errors: Vec::new(),
@@ -378,12 +382,16 @@ fn drop_function(name: &str, arity: usize) -> Result<(), Error> {
 /// Compiles the rules that name one of these macros again.
 fn recompile(macros: &BTreeSet<String>) -> Result<(), Error> {
     let _ddl = guc::OwnDdl::begin();
-    for (id, _) in collections_using(macros)? {
+    let mut ids: BTreeSet<String> = collections_using(macros)?.into_iter().map(|(id, _)| id).collect();
+    for (name, _) in permissions_using(macros)? {
+        ids.extend(crate::permissions::collections_of(&name)?);
+    }
+    for id in ids {
         let (_, collection) = load(&id)?;
         let predicates = policies::compile(&collection).map_err(|error| {
             let reason = error.to_string();
             match error {
-                Error::Rule { key, errors } => Error::MacroBreaks {
+                Error::Rule { key, errors } => Error::Breaks {
                     what: format!("{key} of collection '{}'", collection.definition.name),
                     reason: rules::summary(&errors),
                     errors,
@@ -392,6 +400,7 @@ fn recompile(macros: &BTreeSet<String>) -> Result<(), Error> {
                         ("rule_key", key.to_owned()),
                     ],
                 },
+                broken @ Error::Breaks { .. } => broken,
                 _ => Error::Internal(reason),
             }
         })?;

@@ -67,6 +67,7 @@ fn make(name: &str, arity: usize, sql: &str) -> Result<String, Error> {
 
 /// Drops the function, if there is one. Runs as `snackbase_hook`, its owner.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
 fn _macro_function_drop(name: &str, arity: i32) -> Result<(), ErrorReport> {
     let _ddl = guc::OwnDdl::begin();
     let arity = usize::try_from(arity).unwrap_or_default();

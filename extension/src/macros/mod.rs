@@ -9,6 +9,7 @@ mod define;
 mod function;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
 
 use pgrx::pg_sys;
 use snackbase_core::rules::{self, MacroBody, Uses};
@@ -189,23 +190,51 @@ pub fn refuse_readers(table: &str) -> Result<(), Error> {
     Err(Error::CollectionInMacros(names.join(", ")))
 }
 
-/// Keeps macros as they are until the transaction ends, for whoever compiles a rule and stores the result. Taken before any
-/// lock on a collection; many may hold it at once. Whoever changes a macro waits for all of them, and they for it.
+/// The permissions whose rules name one of these macros: the collection (or `*`), and how many of its rules do.
+fn permissions_using(macros: &BTreeSet<String>) -> Result<Vec<(String, usize)>, Error> {
+    spi::select_latest(
+        "select p.collection, a.value ->> 'rule'
+           from snackbase.permissions p cross join lateral jsonb_each(p.rules) a where jsonb_typeof(a.value) = 'object'",
+        &[],
+        |rows| {
+            let mut found: BTreeMap<String, usize> = BTreeMap::new();
+            for row in rows {
+                let rule = row.get::<String>(2)?.unwrap_or_default();
+                if mentions(&rule, macros) {
+                    *found.entry(row.get::<String>(1)?.unwrap_or_default()).or_default() += 1;
+                }
+            }
+            Ok(found.into_iter().collect())
+        },
+    )
+}
+
+/// Keeps macros and permissions as they are until the transaction ends, for whoever compiles a rule and stores the result.
+/// Taken before any lock on a collection; many may hold it at once. Whoever changes a macro or a permission waits for all of
+/// them, and they for it.
 pub fn hold() {
-    lock(pg_sys::ShareLock);
+    lock(c"macros", pg_sys::ShareLock);
+    lock(c"permissions", pg_sys::ShareLock);
 }
 
 /// Taken by whoever changes a macro: see [`hold`].
 fn hold_alone() {
-    lock(pg_sys::ExclusiveLock);
+    lock(c"macros", pg_sys::ExclusiveLock);
+    lock(c"permissions", pg_sys::ShareLock);
 }
 
-fn lock(mode: u32) {
+/// Taken by whoever changes a permission: see [`hold`].
+pub fn hold_permissions_alone() {
+    lock(c"macros", pg_sys::ShareLock);
+    lock(c"permissions", pg_sys::ExclusiveLock);
+}
+
+fn lock(table: &CStr, mode: u32) {
     // SAFETY: both names are NUL-terminated and exist as long as the extension does; the lock is released at the end of the
     // transaction. Locking needs no right on the table, which LOCK TABLE would.
     unsafe {
         let schema = pg_sys::get_namespace_oid(c"snackbase".as_ptr(), false);
-        let table = pg_sys::get_relname_relid(c"macros".as_ptr(), schema);
+        let table = pg_sys::get_relname_relid(table.as_ptr(), schema);
         pg_sys::LockRelationOid(table, mode as pg_sys::LOCKMODE);
     }
 }

@@ -138,7 +138,7 @@ fn admit(collection: &Collection, operation: Operation) -> Result<Access<'_>, Er
             if context.is_anonymous() {
                 context.require_account()?;
             }
-            Ok(Access::Listed(collection.field_list(operation)))
+            Ok(Access::Listed(collection.allowed(operation)?))
         }
     }
 }

@@ -10,13 +10,14 @@ mod layers;
 mod macros;
 mod migrations;
 mod records;
+mod roles;
 mod rules;
 mod users;
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, patch, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::auth::Caller;
 use crate::db::{Json, Statement};
@@ -71,6 +72,15 @@ pub fn app(state: State) -> Router {
         .at("/migrations/history", get(migrations::history))
         .at("/migrations/plan", post(migrations::plan))
         .at("/migrations/generate", post(migrations::generate))
+        .at("/roles", get(roles::list).post(roles::create))
+        .at(
+            "/roles/{id}",
+            get(roles::view).put(roles::change).delete(roles::remove),
+        )
+        .at("/roles/{id}/permissions", get(roles::permissions))
+        .at("/roles/{id}/permissions/matrix", get(roles::matrix))
+        .at("/roles/{id}/permissions/bulk", put(roles::change_permissions))
+        .at("/roles/permissions/{id}", delete(roles::remove_permission))
         .at("/audit-logs", get(audit::list))
         .at("/audit-logs/{id}", get(audit::view))
         .at("/records/{collection}", get(records::list).post(records::create))
