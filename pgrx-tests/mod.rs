@@ -12,6 +12,7 @@ mod collections;
 mod computed;
 mod context;
 mod doctor;
+mod explain;
 mod fields;
 mod isolation;
 mod macros;

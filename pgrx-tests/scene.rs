@@ -249,6 +249,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// How the gateway introduces this person.
+    pub fn caller(&self) -> &str {
+        &self.caller
+    }
+
     /// Introduces this person for `operation` and asks a statement that returns rows.
     pub fn ask(&self, operation: &str, statement: &str) -> Outcome {
         ask_through_gateway(&self.caller, operation, statement)

@@ -171,6 +171,19 @@ return (
       from snackbase._role_find(id) r
 );
 
+-- Whether a rule compiles, whatever fields there are: {"valid", "error"}.
+create function snackbase.role_rule_validate(rule text) returns json
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found json := snackbase.rules_validate(rule, 'update', null, null);
+begin
+    return json_strip_nulls(json_build_object('valid', found -> 'valid',
+        'error', (select string_agg(e, '; ') from json_array_elements_text(found -> 'errors') e)));
+end
+$$;
+
 -- Sets permissions one by one; what cannot be set is counted and said, and does not keep the others from being set.
 create function snackbase.role_permissions_change(id bigint, changes json) returns json
 language plpgsql

@@ -154,6 +154,9 @@ alter function snackbase._macro_probe(text, int) set transaction_read_only = on;
 alter function snackbase._macro_run(bigint, json) set search_path = pg_catalog, snackbase, pg_temp;
 alter function snackbase._macro_run(bigint, json) set standard_conforming_strings = on;
 alter function snackbase._macro_run(bigint, json) set transaction_read_only = on;
+alter function snackbase.rules_test(text, json) set transaction_read_only = on;
+alter function snackbase.role_rule_test(text, json) set transaction_read_only = on;
+alter function snackbase.explain_rule(text, text, text, json) set transaction_read_only = on;
 
 -- Functions: nothing for PUBLIC except what policies and views call in the name of whoever asks.
 revoke all on all functions in schema snackbase from public;
@@ -177,6 +180,10 @@ grant execute on function snackbase.macro_list(bigint, bigint), snackbase.macro_
 grant execute on function
     snackbase.macro_create(json), snackbase.macro_change(bigint, json), snackbase.macro_drop(bigint), snackbase.macro_test(bigint, json)
    to snackbase_gateway, snackbase_superadmin;
+grant execute on function
+    snackbase.rules_validate(text, text, json, text), snackbase.rules_test(text, json), snackbase.role_rule_test(text, json), snackbase.role_rule_validate(text)
+   to snackbase_gateway, snackbase_superadmin;
+grant execute on function snackbase.explain_rule(text, text, text, json) to snackbase_superadmin;
 grant execute on function
     snackbase.role_list(), snackbase.role_view(bigint), snackbase.role_create(json), snackbase.role_change(bigint, json), snackbase.role_drop(bigint),
     snackbase.role_permissions(bigint), snackbase.role_permissions_matrix(bigint), snackbase.role_permissions_change(bigint, json),

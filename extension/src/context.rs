@@ -233,6 +233,27 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The caller that [`enter`] would introduce, as an identity to try rules for. Nothing is set.
+///
+/// # Errors
+/// As [`enter`].
+pub fn identify(caller: &str) -> Result<caller::Identity, Error> {
+    let caller: Caller =
+        serde_json::from_str(caller).map_err(|e| Error::Malformed(format!("caller: {e}")))?;
+    let (identity, method) = match caller.kind {
+        Kind::User => (look_up_user(&caller)?, "jwt"),
+        Kind::Anonymous => (look_up_account(&caller)?, ANONYMOUS),
+    };
+    let given = |text: String| Some(text).filter(|text| !text.is_empty());
+    Ok(caller::Identity {
+        account_id: given(identity.account_id),
+        user_id: given(identity.user_id),
+        email: given(identity.email),
+        auth_method: Some(caller.auth_method.unwrap_or_else(|| method.to_owned())),
+        ..caller::Identity::default()
+    })
+}
+
 /// The address of an active user, if the session it names was not revoked.
 const USER: &str = "
 select u.email
@@ -348,7 +369,11 @@ fn current_user_groups() -> Result<Vec<String>, ErrorReport> {
     Ok(groups()?)
 }
 
-fn groups() -> Result<Vec<String>, Error> {
+/// The names of the caller's groups, sorted.
+///
+/// # Errors
+/// [`Error::Spi`].
+pub fn groups() -> Result<Vec<String>, Error> {
     if let Some(given) = caller::given_groups() {
         return Ok(given);
     }

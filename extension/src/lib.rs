@@ -16,6 +16,7 @@ mod collections;
 mod context;
 mod doctor;
 mod error;
+mod explain;
 mod guc;
 mod json;
 mod macros;

@@ -161,6 +161,13 @@ pub struct Narrowing {
     update_fields: Option<String>,
 }
 
+impl Narrowing {
+    /// The condition over `old` and `new`, with its trigger's name.
+    pub fn transition(&self) -> Option<(&'static str, &str)> {
+        Some(("zz_role_update", self.transition.as_deref()?))
+    }
+}
+
 /// Compiles the permissions that narrow a collection.
 ///
 /// # Errors

@@ -105,6 +105,18 @@ fn authenticated(predicate: Option<String>) -> String {
     }
 }
 
+impl Predicates {
+    /// The conditions over `old` and `new` that triggers check, with the triggers' names.
+    pub fn transitions(&self) -> Vec<(&'static str, &str)> {
+        let own = self
+            .update
+            .as_ref()
+            .and_then(|update| update.transition.as_deref());
+        let own = own.map(|condition| ("zz_update_rule", condition));
+        own.into_iter().chain(self.narrowing.transition()).collect()
+    }
+}
+
 /// Checks that every computed field compiles to its return type.
 ///
 /// # Errors

@@ -210,6 +210,19 @@ pub fn execute(statement: &str) -> Result<(), Error> {
     Spi::connect_mut(|client| client.update(statement, None, &[]).map(|_| ())).map_err(Error::from)
 }
 
+/// Runs a query that is asked once, its plan not kept. Text arguments.
+///
+/// # Errors
+/// As [`select`].
+pub fn select_once<R>(
+    statement: &str,
+    arguments: Vec<Option<String>>,
+    read: impl FnOnce(Rows<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let arguments: Vec<DatumWithOid> = arguments.into_iter().map(DatumWithOid::from).collect();
+    Spi::connect(|client| read(client.select(statement, None, &arguments)?))
+}
+
 /// The plan of a statement, which is not run, line by line. Text arguments; the plan is made for the current role.
 ///
 /// # Errors

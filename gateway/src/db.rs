@@ -61,6 +61,10 @@ statements! {
     MigrationHistory = "select case when snackbase.enter($1, 'superadmin') then snackbase.migration_history() end";
     RulesView = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_rules_view($2) end";
     RulesChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_rules_change($2, $3) end";
+    RuleValidate = "select case when snackbase.enter($1, 'superadmin') then snackbase.rules_validate($2, $3, $4, $5) end";
+    RuleTest = "select case when snackbase.enter($1, 'superadmin') then snackbase.rules_test($2, $3) end";
+    RoleRuleValidate = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_rule_validate($2) end";
+    RoleRuleTest = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_rule_test($2, $3) end";
     RoleList = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_list() end";
     RoleCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_create($2) end";
     RoleView = "select case when snackbase.enter($1, 'superadmin') then snackbase.role_view($2) end";

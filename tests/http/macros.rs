@@ -295,14 +295,7 @@ async fn what_does_not_fit_is_refused_in_the_words_of_the_contract() {
             422,
             &["takes 1 argument"],
         ),
-        line(
-            "no test body",
-            &world.root,
-            &dry,
-            Value::Null,
-            422,
-            &["takes 1 argument"],
-        ),
+        line("no test body", &world.root, &dry, Value::Null, 422, &["body"]),
         line(
             "still there",
             &world.root,

@@ -413,3 +413,167 @@ async fn a_rule_change_binds_the_next_request() {
     assert_eq!(world.bob.get("/records/posts").await.expect(200)["total"], 0);
     assert_eq!(world.alice.get("/records/posts").await.expect(200)["total"], 1);
 }
+
+#[tokio::test]
+async fn rules_are_validated_and_tried_before_they_are_saved() {
+    let world = World::new().await;
+    let validate = async |body: Value| world.root.post("/rules/validate", body).await;
+    let fields = json!(["title", "rating"]);
+    let good = validate(json!({"rule": "rating > 1", "operation": "list", "collectionFields": fields})).await;
+    assert_eq!(good.expect(200), json!({"valid": true, "diagnostics": []}));
+    let bad = validate(json!({"rule": "rating >", "operation": "list", "collectionFields": fields}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (
+            &bad["valid"],
+            &bad["diagnostics"][0]["code"],
+            &bad["diagnostics"][0]["position"]
+        ),
+        (&json!(false), &json!("syntax"), &json!(8))
+    );
+    assert!(bad["errors"][0].is_string(), "{bad}");
+    let typed = validate(json!({"rule": "rating = \"x\"", "operation": "list", "collectionFields": fields, "collection": "posts"})).await.expect(200);
+    assert_eq!(typed["diagnostics"][0]["code"], "type_mismatch");
+    let warned = validate(json!({"rule": "rating = null", "operation": "list", "collectionFields": fields}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&warned["valid"], warned["warnings"].as_array().map(Vec::len)),
+        (&json!(true), Some(1)),
+        "{warned}"
+    );
+
+    let context =
+        json!({"auth": {"id": "u1", "role": "editor"}, "record": {"owner": "u1", "secret": "hidden value"}});
+    let tried = world
+        .root
+        .post(
+            "/rules/test",
+            json!({"rule": "owner = @request.auth.id && @has_role(\"editor\")", "context": context}),
+        )
+        .await;
+    assert_eq!(tried.expect(200), json!({"result": true}));
+    let refused = world
+        .root
+        .post("/rules/test", json!({"rule": "nosuch = 1", "context": context}))
+        .await;
+    assert!(!refused.text.contains("hidden value"), "{}", refused.text);
+    assert_eq!(refused.expect(400)["errors"][0]["code"], "unknown_field");
+    let checked = world
+        .root
+        .post("/roles/validate-rule", json!({"rule": "a = = 1"}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&checked["valid"], checked["error"].is_string()),
+        (&json!(false), true)
+    );
+    assert_eq!(
+        world
+            .root
+            .post("/roles/validate-rule", json!({"rule": "a = 1"}))
+            .await
+            .expect(200),
+        json!({"valid": true})
+    );
+    let tried = world
+        .root
+        .post(
+            "/roles/test-rule",
+            json!({"rule": "owner = \"u2\"", "context": {"owner": "u1"}}),
+        )
+        .await
+        .expect(200);
+    assert_eq!(
+        (
+            &tried["allowed"],
+            &tried["evaluation_details"]["clauses"]["value"]
+        ),
+        (&json!(false), &json!(false))
+    );
+    let line = |name, caller, request, body, status, contains| Scenario {
+        name,
+        caller,
+        request,
+        body,
+        status,
+        contains,
+        lacks: &[],
+    };
+    run(&[
+        line(
+            "member",
+            &world.alice,
+            "POST /rules/validate",
+            json!({}),
+            403,
+            &["Superadmin"],
+        ),
+        line(
+            "member tries",
+            &world.alice,
+            "POST /rules/test",
+            json!({"rule": "true", "context": {}}),
+            403,
+            &["Superadmin"],
+        ),
+        line(
+            "anonymous",
+            &world.anonymous,
+            "POST /rules/test",
+            json!({"rule": "true", "context": {}}),
+            401,
+            &[],
+        ),
+        line(
+            "no operation",
+            &world.root,
+            "POST /rules/validate",
+            json!({"rule": ""}),
+            422,
+            &["operation"],
+        ),
+        line(
+            "bad operation",
+            &world.root,
+            "POST /rules/validate",
+            json!({"rule": "", "operation": "peek"}),
+            422,
+            &["operation"],
+        ),
+        line(
+            "bad fields",
+            &world.root,
+            "POST /rules/validate",
+            json!({"rule": "", "operation": "list", "collectionFields": "a"}),
+            422,
+            &["collectionFields"],
+        ),
+        line(
+            "no context",
+            &world.root,
+            "POST /rules/test",
+            json!({"rule": ""}),
+            422,
+            &["context"],
+        ),
+        line(
+            "no rule",
+            &world.root,
+            "POST /roles/test-rule",
+            json!({"context": {}}),
+            422,
+            &["rule"],
+        ),
+        line(
+            "unknown collection",
+            &world.root,
+            "POST /rules/test",
+            json!({"rule": "true", "context": {"collection": "nosuch"}}),
+            404,
+            &["nosuch"],
+        ),
+    ])
+    .await;
+}

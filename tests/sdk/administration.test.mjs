@@ -31,6 +31,33 @@ test('macros', async () => {
   await assert.rejects(as('alice').macros.create({ name: 'x', sql_query: 'true' }), AuthorizationError);
 });
 
+test('roles and their permissions', async () => {
+  const made = await root.roles.create({ name: 'auditor', description: 'reads' });
+  assert.ok((await root.roles.list()).items.some((role) => role.name === 'auditor'));
+  assert.equal((await root.roles.update(made.id, { name: 'reader' })).name, 'reader');
+  assert.equal((await root.roles.get(made.id)).description, 'reads');
+  await assert.rejects(root.roles.create({ name: 'admin' }), ConflictError);
+  const done = await root.roles.updatePermissionsBulk(made.id, {
+    updates: [{ collection: 'posts', operation: 'read', rule: '@owns_record()', fields: '*' }],
+  });
+  assert.deepEqual([done.success_count, done.failure_count], [1, 0]);
+  const [entry] = (await root.roles.getPermissions(made.id)).permissions;
+  assert.equal(entry.read.rule, '@owns_record()');
+  assert.ok((await root.roles.getPermissionsMatrix(made.id)).permissions.some((one) => one.collection === 'posts'));
+  await root.roles.deletePermission(entry.permission_id);
+  assert.deepEqual((await root.roles.getPermissions(made.id)).permissions, []);
+  assert.equal((await root.roles.validateRule('title = = 1')).valid, false);
+  assert.equal((await root.roles.testRule('title = "a"', { title: 'a' })).allowed, true);
+  await root.roles.delete(made.id);
+});
+
+test('rules before they are saved', async () => {
+  assert.equal((await root.collectionRules.validateRule('title = "a"', 'list', ['title'])).valid, true);
+  const bad = await root.collectionRules.validateRule('nosuch = 1', 'list', ['title']);
+  assert.ok(!bad.valid && bad.errors[0].includes('nosuch'));
+  assert.equal((await root.collectionRules.testRule('title = "a"', { record: { title: 'a' } })).result, true);
+});
+
 test('accounts and users', async () => {
   const made = await root.accounts.create({ name: 'Umbrella' });
   assert.match(made.account_code, /^[A-Z]{2}[0-9]{4}$/);

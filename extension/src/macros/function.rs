@@ -13,7 +13,6 @@ use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 
 use pgrx::PgTryBuilder;
-use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 use snackbase_core::names::quote;
@@ -176,15 +175,15 @@ fn arguments_of(body: &str) -> Result<Vec<Option<String>>, Error> {
     }
 }
 
-/// One query, its plan not kept: the first column of the first row.
+/// The first column of the first row of a query.
 fn once(statement: &str, arguments: Vec<Option<String>>) -> Result<Option<String>, Error> {
-    let arguments: Vec<DatumWithOid> = arguments.into_iter().map(DatumWithOid::from).collect();
-    Spi::connect(|client| {
-        let rows = client.select(statement, Some(1), &arguments)?;
-        match rows.into_iter().next() {
-            Some(row) => Ok(row.get::<String>(1)?),
-            None => Ok(None),
-        }
+    spi::select_once(statement, arguments, |rows| {
+        rows.into_iter()
+            .next()
+            .map(|row| row.get::<String>(1))
+            .transpose()
+            .map(Option::flatten)
+            .map_err(Error::from)
     })
 }
 

@@ -182,6 +182,28 @@ impl Fields {
         password
     }
 
+    /// A list of texts; absent and null are `None`.
+    pub fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let list = match self.object.get(name) {
+            None | Some(Value::Null) => return None,
+            Some(list) => serde_json::from_value(list.clone()).ok(),
+        };
+        if list.is_none() {
+            self.note("list_type", name, "Input should be a list of texts");
+        }
+        list
+    }
+
+    /// An object; required.
+    pub fn object(&mut self, name: &str) -> Map<String, Value> {
+        match self.object.get(name) {
+            Some(Value::Object(object)) => return object.clone(),
+            None | Some(Value::Null) => self.note("missing", name, "Field required"),
+            Some(_) => self.note("dict_type", name, "Input should be an object"),
+        }
+        Map::new()
+    }
+
     /// True or false; absent and null are `None`.
     pub fn optional_flag(&mut self, name: &str) -> Option<bool> {
         match self.object.get(name) {

@@ -72,6 +72,10 @@ pub fn app(state: State) -> Router {
         .at("/migrations/history", get(migrations::history))
         .at("/migrations/plan", post(migrations::plan))
         .at("/migrations/generate", post(migrations::generate))
+        .at("/rules/validate", post(rules::validate))
+        .at("/rules/test", post(rules::test))
+        .at("/roles/validate-rule", post(rules::validate_for_role))
+        .at("/roles/test-rule", post(rules::test_for_role))
         .at("/roles", get(roles::list).post(roles::create))
         .at(
             "/roles/{id}",
@@ -80,7 +84,9 @@ pub fn app(state: State) -> Router {
         .at("/roles/{id}/permissions", get(roles::permissions))
         .at("/roles/{id}/permissions/matrix", get(roles::matrix))
         .at("/roles/{id}/permissions/bulk", put(roles::change_permissions))
+        // The contract says the former, the client library the latter.
         .at("/roles/permissions/{id}", delete(roles::remove_permission))
+        .at("/permissions/{id}", delete(roles::remove_permission))
         .at("/audit-logs", get(audit::list))
         .at("/audit-logs/{id}", get(audit::view))
         .at("/records/{collection}", get(records::list).post(records::create))

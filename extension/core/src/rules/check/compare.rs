@@ -172,6 +172,10 @@ impl<'s> Checker<'s> {
         scope: &Scope<'_>,
     ) -> Option<Vec<Operand<'s>>> {
         if operands.iter().any(Typed::is_unknown) {
+            // Whatever the type is, null is no value of it.
+            for operand in operands.iter().filter(|operand| operand.ty == Type::Null) {
+                self.warn_null(operand.span);
+            }
             return None;
         }
         let symbol = operator.map_or("IN", Comparison::symbol);
