@@ -3,7 +3,7 @@
 use snackbase_e2e::Session;
 
 use super::language::Kind;
-use super::model::World;
+use super::model::{Operation, World};
 use super::statement::table;
 
 /// A fault that the superuser plants after the world was made.
@@ -23,12 +23,14 @@ pub enum Fault {
     EverybodySeesPersonalData,
     /// A reference is not checked, so it can lead into another account.
     ReferenceUnchecked,
+    /// Permissions of roles narrow no rows.
+    RoleForgotten,
     /// A hidden column is granted to the role that lists.
     ColumnGranted,
 }
 
 impl Fault {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AccountPolicyDropped,
         Self::OrWithoutParentheses,
         Self::MaskForgotten,
@@ -36,6 +38,7 @@ impl Fault {
         Self::TransitionForgotten,
         Self::EverybodySeesPersonalData,
         Self::ReferenceUnchecked,
+        Self::RoleForgotten,
         Self::ColumnGranted,
     ];
 
@@ -69,6 +72,9 @@ impl Fault {
                     .filter(|field| field.kind == Kind::Id)
                     .map(|field| format!("alter table {table} drop constraint if exists \"col_{}${}$fkey\";", collection.name, field.name))
                     .collect(),
+                Self::RoleForgotten => Operation::ALL
+                    .map(|operation| format!("drop policy if exists role_{} on {table};", operation.name()))
+                    .concat(),
                 Self::ColumnGranted => format!("grant select on {table} to snackbase_list;"),
             };
             script.push_str(&statement);

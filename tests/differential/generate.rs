@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::language::{Kind, Value};
-use super::model::{ACCOUNTS, Collection, Field, Operation, Person, Row, Rule, World};
+use super::model::{ACCOUNTS, Collection, Field, Operation, Permission, Person, Row, Rule, World};
 use super::random::Random;
 use super::time;
 use super::words::{ADDRESSES, DAYS, GROUPS, NAMES, NUMBERS, ROLES, TEXTS, TIMES, Vocabulary};
@@ -45,6 +45,7 @@ pub fn world(random: &mut Random, root: &str, keep: Option<&World>) -> World {
             fields,
             rules: std::array::from_fn(|_| Rule::Public),
             lists: std::array::from_fn(|_| None),
+            permissions: Vec::new(),
             rows: Vec::new(),
         };
         let ids: Vec<String> = (0..3 + random.below(8)).map(|_| uuid(random)).collect();
@@ -60,6 +61,7 @@ pub fn world(random: &mut Random, root: &str, keep: Option<&World>) -> World {
                 *list = Some(some);
             }
         }
+        collection.permissions = permissions(random, &collection, &ids);
         world.collections.push(collection);
         for id in ids {
             let row = row(random, &world, number, id);
@@ -168,6 +170,37 @@ fn rule(random: &mut Random, collection: &Collection, operation: Operation, ids:
             Rule::When(words.condition(random, depth))
         }
     }
+}
+
+/// What narrows the rules for people of a role; often nothing.
+fn permissions(random: &mut Random, collection: &Collection, ids: &[String]) -> Vec<Permission> {
+    let mut found: Vec<Permission> = Vec::new();
+    for _ in 0..random.below(4) {
+        let operation = match random.one_in(2) {
+            true => random.pick(&[Operation::Create, Operation::Update]),
+            false => random.pick(&Operation::ALL),
+        };
+        let role = random.pick(&ROLES);
+        if found
+            .iter()
+            .any(|known| known.role == role && known.act == operation.act())
+        {
+            continue;
+        }
+        let rule = match rule(random, collection, operation, ids) {
+            Rule::Locked => Rule::Public,
+            open => open,
+        };
+        let names: Vec<String> = collection.fields.iter().map(|field| field.name.clone()).collect();
+        let fields = (!random.one_in(3)).then(|| random.some(&names));
+        found.push(Permission {
+            role,
+            act: operation.act(),
+            rule,
+            fields,
+        });
+    }
+    found
 }
 
 /// A value of a stored field; NULL every fourth time.

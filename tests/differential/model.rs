@@ -42,6 +42,11 @@ pub enum Operation {
 impl Operation {
     pub const ALL: [Self; 5] = [Self::List, Self::View, Self::Create, Self::Update, Self::Delete];
 
+    /// The act of a permission.
+    pub fn act(self) -> &'static str {
+        ["read", "read", "create", "update", "delete"][self as usize]
+    }
+
     pub fn name(self) -> &'static str {
         ["list", "view", "create", "update", "delete"][self as usize]
     }
@@ -81,7 +86,18 @@ pub struct Collection {
     pub rules: [Rule; 5],
     /// By operation, deleting aside; `None` is `*`.
     pub lists: [Option<Vec<String>>; 4],
+    pub permissions: Vec<Permission>,
     pub rows: Vec<Row>,
+}
+
+/// What narrows an act on a collection for people of a role.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Permission {
+    pub role: &'static str,
+    pub act: &'static str,
+    pub rule: Rule,
+    /// `None` is `*`.
+    pub fields: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -199,6 +215,40 @@ impl Collection {
         })
     }
 
+    /// What narrows the operation for the caller.
+    fn narrowing<'a>(
+        &'a self,
+        operation: Operation,
+        caller: &'a Identity,
+    ) -> impl Iterator<Item = &'a Permission> {
+        let act = operation.act();
+        self.permissions.iter().filter(move |permission| {
+            permission.act == act && caller.role.as_deref() == Some(permission.role)
+        })
+    }
+
+    /// Whether the caller may show, take or use this field in an operation. (What a session reads by SQL is limited by grants
+    /// alone, see [`Self::allows`].)
+    pub fn may(&self, operation: Operation, name: &str, caller: &Identity) -> bool {
+        let listed = |permission: &Permission| {
+            permission
+                .fields
+                .as_ref()
+                .is_none_or(|list| list.iter().any(|listed| listed == name))
+        };
+        caller.superadmin || (self.allows(operation, name) && self.narrowing(operation, caller).all(listed))
+    }
+
+    /// Whether some list of fields holds for the caller, even if it names them all.
+    pub fn is_trimmed(&self, operation: Operation, caller: &Identity) -> bool {
+        let own = self.lists[operation as usize].is_some();
+        !caller.superadmin
+            && (own
+                || self
+                    .narrowing(operation, caller)
+                    .any(|permission| permission.fields.is_some()))
+    }
+
     /// Whether the field list of the operation has this name.
     pub fn allows(&self, operation: Operation, name: &str) -> bool {
         match self.lists.get(operation as usize) {
@@ -210,10 +260,10 @@ impl Collection {
     /// The fields that the operation shows: what is computed from hidden values is hidden.
     pub fn readable(&self, operation: Operation, caller: &Identity) -> Vec<&Field> {
         let shown = |field: &Field| {
-            self.allows(operation, &field.name)
+            self.may(operation, &field.name, caller)
                 && self
                     .sources(field)
-                    .all(|source| self.allows(operation, &source.name))
+                    .all(|source| self.may(operation, &source.name, caller))
         };
         self.fields
             .iter()
@@ -239,31 +289,55 @@ impl Collection {
         }
     }
 
-    /// Whether the rule of the operation admits a row (to be written as `data`).
-    pub fn admits(&self, operation: Operation, caller: &Identity, record: &Row, data: &Row) -> bool {
-        match self.rule(operation) {
-            _ if caller.superadmin => true,
-            _ if record["account_id"] != Value::Text(caller.account.clone()) => false,
-            Rule::Locked => false,
-            Rule::Public => true,
-            Rule::When(condition) => !caller.anonymous && self.scope(record, data, caller).admits(condition),
-        }
+    /// The rules that a row of the caller's account has to satisfy; `None` when the operation is locked, or asks for an identity.
+    fn rules<'a>(&'a self, operation: Operation, caller: &'a Identity) -> Option<Vec<&'a Expr>> {
+        let own = match self.rule(operation) {
+            Rule::Locked => return None,
+            Rule::When(_) if caller.anonymous => return None,
+            own => own,
+        };
+        let narrowing = self
+            .narrowing(operation, caller)
+            .map(|permission| &permission.rule);
+        let conditions = [own].into_iter().chain(narrowing).filter_map(|rule| match rule {
+            Rule::When(condition) => Some(condition),
+            _ => None,
+        });
+        Some(conditions.collect())
     }
 
-    /// The part of the update rule that speaks of the old record only; a refusal by it looks like a missing record.
+    /// Whether the rules of the operation admit a row (to be written as `data`).
+    pub fn admits(&self, operation: Operation, caller: &Identity, record: &Row, data: &Row) -> bool {
+        self.judge(operation, caller, record, data, false)
+    }
+
+    /// The part of the update rules that speaks of the old record only; a refusal by it looks like a missing record.
     pub fn admits_old(&self, caller: &Identity, record: &Row) -> bool {
-        let Rule::When(condition) = self.rule(Operation::Update) else {
-            return self.admits(Operation::Update, caller, record, record);
+        self.judge(Operation::Update, caller, record, record, true)
+    }
+
+    fn judge(
+        &self,
+        operation: Operation,
+        caller: &Identity,
+        record: &Row,
+        data: &Row,
+        old_only: bool,
+    ) -> bool {
+        if caller.superadmin {
+            return true;
+        }
+        let own = record["account_id"] == Value::Text(caller.account.clone());
+        let of_data = |conjunct: &Expr| conjunct.any(&|part| matches!(part, Expr::Data(_)));
+        let scope = self.scope(record, data, caller);
+        let admits = |rules: Vec<&Expr>| {
+            rules
+                .into_iter()
+                .flat_map(Expr::conjuncts)
+                .filter(|conjunct| !(old_only && of_data(conjunct)))
+                .all(|conjunct| scope.admits(conjunct))
         };
-        let of_data = |expr: &Expr| expr.any(&|part| matches!(part, Expr::Data(_)));
-        caller.superadmin
-            || (record["account_id"] == Value::Text(caller.account.clone())
-                && !caller.anonymous
-                && condition
-                    .conjuncts()
-                    .into_iter()
-                    .filter(|conjunct| !of_data(conjunct))
-                    .all(|conjunct| self.scope(record, record, caller).admits(conjunct)))
+        own && self.rules(operation, caller).is_some_and(admits)
     }
 
     /// The rows a reading operation shows, in the order they are stored.

@@ -60,8 +60,7 @@ impl Case<'_> {
     fn items(&self, query: &Query, readable: Vec<&Field>) -> Vec<Json> {
         let mut rows = self.found(query.filter.as_ref());
         self.sort(&mut rows, &query.sort, &readable);
-        let trimmed = query.fields.is_some()
-            || (!self.caller.superadmin && self.collection.lists[Operation::List as usize].is_some());
+        let trimmed = query.fields.is_some() || self.collection.is_trimmed(Operation::List, &self.caller);
         let shown = wanted(readable, query.fields.as_deref());
         let item = |row: &Row| {
             let record = self.collection.record(row, &shown, &self.caller);

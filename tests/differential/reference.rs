@@ -91,9 +91,10 @@ impl Case<'_> {
             Action::Insert { body, .. } => {
                 self.column_access(Operation::Create, &names(body))?;
                 let row = self.created(body);
-                if !self
-                    .collection
-                    .admits(Operation::Create, &self.caller, &row, &row)
+                if self.oversteps(Operation::Create, None, &row)
+                    || !self
+                        .collection
+                        .admits(Operation::Create, &self.caller, &row, &row)
                 {
                     return Err(Expected::refusal(&["42501"]));
                 }
@@ -112,9 +113,10 @@ impl Case<'_> {
                     .filter(|row| self.collection.admits_old(&self.caller, row))
                     .map(|row| (row, self.updated(row, body, false)))
                     .collect();
-                let refused = judged
-                    .iter()
-                    .any(|(old, new)| !self.collection.admits(Operation::Update, &self.caller, old, new));
+                let refused = judged.iter().any(|(old, new)| {
+                    self.oversteps(Operation::Update, Some(old), new)
+                        || !self.collection.admits(Operation::Update, &self.caller, old, new)
+                });
                 let twice = self.repeats(body, &judged);
                 let broken = twice || !judged.iter().all(|(_, new)| self.keeps_keys(new));
                 // Which row comes first is not laid down.
@@ -214,7 +216,7 @@ impl Case<'_> {
 
     pub fn field_access(&self, operation: Operation, body: &Body) -> Result<(), Expected> {
         let allowed = |(name, _): &(String, Value)| {
-            !is_system(name) && (self.caller.superadmin || self.collection.allows(operation, name))
+            !is_system(name) && self.collection.may(operation, name, &self.caller)
         };
         if body.iter().all(allowed) {
             return Ok(());

@@ -57,6 +57,19 @@ pub fn report(found: &Disagreement) -> String {
                 source(collection.rule(operation))
             );
         }
+        for permission in &collection.permissions {
+            let list = permission
+                .fields
+                .as_ref()
+                .map_or_else(|| "*".to_owned(), |list| format!("{list:?}"));
+            let _ = writeln!(
+                text,
+                "    narrowed for role {}: {}: {}   fields {list}",
+                permission.role,
+                permission.act,
+                source(&permission.rule)
+            );
+        }
         for row in &collection.rows {
             let values: Vec<String> = row
                 .iter()

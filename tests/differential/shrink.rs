@@ -64,6 +64,22 @@ pub fn candidates(case: &Case) -> Vec<Case> {
                 });
             }
         }
+        for permission in 0..collection.permissions.len() {
+            with(&|case| {
+                case.world.collections[number].permissions.remove(permission);
+                true
+            });
+            with(&|case| {
+                let permission = &mut case.world.collections[number].permissions[permission];
+                permission.fields.take().is_some()
+            });
+            for smaller in smaller_rules(&collection.permissions[permission].rule) {
+                with(&|case| {
+                    case.world.collections[number].permissions[permission].rule = smaller.clone();
+                    true
+                });
+            }
+        }
         for list in 0..collection.lists.len() {
             with(&|case| case.world.collections[number].lists[list].take().is_some());
         }
@@ -116,9 +132,11 @@ fn remove_rows(world: &mut World, number: usize, gone: impl Fn(usize) -> bool) -
 fn remove_field(case: &mut Case, number: usize, index: usize) -> bool {
     let collection: &mut Collection = &mut case.world.collections[number];
     let name = collection.fields[index].name.clone();
+    let narrowing = collection.permissions.iter().map(|permission| &permission.rule);
     let used = collection
         .rules
         .iter()
+        .chain(narrowing)
         .any(|rule| matches!(rule, Rule::When(condition) if condition.mentions(&name)))
         || collection
             .fields
@@ -131,7 +149,11 @@ fn remove_field(case: &mut Case, number: usize, index: usize) -> bool {
     for row in &mut collection.rows {
         row.remove(&name);
     }
-    for list in collection.lists.iter_mut().flatten() {
+    let narrowed = collection
+        .permissions
+        .iter_mut()
+        .map(|permission| &mut permission.fields);
+    for list in collection.lists.iter_mut().chain(narrowed).flatten() {
         list.retain(|listed| *listed != name);
     }
     if case.request.collection != number {

@@ -9,10 +9,12 @@ use super::faults::Fault;
 use super::generate::people;
 use super::http::{http, pages};
 use super::language::Kind;
-use super::model::{ACCOUNTS, Caller, Collection, Field, Identity, Operation, Row, Rule, World, to_json};
+use super::model::{
+    ACCOUNTS, Caller, Collection, Field, Identity, Operation, Permission, Row, Rule, World, to_json,
+};
 use super::request::{Action, Request, Via, by_id};
 use super::statement::{Texts, columns, insert, object, select, sql, table, value};
-use super::words::MACROS;
+use super::words::{MACROS, ROLES};
 
 /// The password of everybody in the template, and of the logins made here.
 const PASSWORD: &str = "Correct-Horse-7-Battery";
@@ -203,6 +205,14 @@ impl Stage {
                 }
             }
         }
+        for (number, collection) in world.collections.iter().enumerate() {
+            let old = self
+                .installed
+                .as_ref()
+                .filter(|_| same_fields)
+                .map(|old| &old.collections[number]);
+            self.narrow(old, collection).await;
+        }
         let mut script = String::from("delete from snackbase.users_groups;");
         for person in &world.people {
             let account = ACCOUNTS[person.account].0;
@@ -230,6 +240,46 @@ impl Stage {
             .await
             .unwrap_or_else(|error| panic!("{error:?}\n{script}"));
         self.installed = Some(world.clone());
+    }
+
+    /// Sets the permissions of a collection that are others than before.
+    async fn narrow(&self, old: Option<&Collection>, new: &Collection) {
+        let before = old.map_or(&[][..], |old| &old.permissions);
+        let kept = |old: &&Permission| {
+            new.permissions
+                .iter()
+                .any(|new| new.role == old.role && new.act == old.act)
+        };
+        let gone = before.iter().filter(|old| !kept(old));
+        let nothing = |old: &Permission| Permission {
+            rule: Rule::Public,
+            fields: None,
+            ..old.clone()
+        };
+        let changed = new
+            .permissions
+            .iter()
+            .filter(|new| !before.contains(new))
+            .cloned();
+        for permission in gone.map(nothing).chain(changed) {
+            let role = 1 + ROLES
+                .iter()
+                .position(|role| *role == permission.role)
+                .expect("one of the roles");
+            let fields = permission.fields.map_or_else(|| json!("*"), |names| json!(names));
+            let update = json!({
+                "collection": new.name, "operation": permission.act, "rule": source(&permission.rule), "fields": fields
+            });
+            let answer = self
+                .superadmin
+                .put(
+                    &format!("/roles/{role}/permissions/bulk"),
+                    json!({"updates": [update]}),
+                )
+                .await
+                .expect(200);
+            assert_eq!(answer["success_count"], 1, "{answer}");
+        }
     }
 
     /// The rows of all collections as the superuser sees them.

@@ -33,7 +33,7 @@ impl Case<'_> {
     pub fn updated(&self, row: &Row, body: &Body, replace: bool) -> Row {
         let mut new = row.clone();
         for field in self.collection.fields.iter().filter(|_| replace) {
-            let allowed = self.caller.superadmin || self.collection.allows(Operation::Update, &field.name);
+            let allowed = self.collection.may(Operation::Update, &field.name, &self.caller);
             if let (Some(default), true) = (&field.default, allowed) {
                 new.insert(field.name.clone(), default.clone());
             }
@@ -73,6 +73,20 @@ impl Case<'_> {
                 }),
                 _ => true,
             }
+        })
+    }
+
+    /// Whether a column is written by SQL that the caller's role may not write: anything but its default, or what was there.
+    pub fn oversteps(&self, operation: Operation, old: Option<&Row>, new: &Row) -> bool {
+        self.collection.fields.iter().any(|field| {
+            let before = match old {
+                Some(old) => old.get(&field.name).cloned(),
+                None => field.default.clone(),
+            };
+            field.computed.is_none()
+                && self.collection.allows(operation, &field.name)
+                && !self.collection.may(operation, &field.name, &self.caller)
+                && new[&field.name] != before.unwrap_or(Value::Null)
         })
     }
 
