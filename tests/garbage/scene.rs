@@ -400,6 +400,20 @@ impl Scene {
             sample(
                 anonymous,
                 "POST",
+                "/auth/refresh",
+                &[],
+                json!({"refresh_token": self.world.people["bob"]["refresh_token"]}),
+            ),
+            sample(
+                anonymous,
+                "POST",
+                "/auth/logout",
+                &[],
+                json!({"refresh_token": self.world.people["carol"]["refresh_token"]}),
+            ),
+            sample(
+                anonymous,
+                "POST",
                 "/auth/login",
                 &[],
                 json!({"account": "acme", "email": "bob@example.com", "password": "Correct-Horse-7-Battery"}),
