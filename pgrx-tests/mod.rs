@@ -26,3 +26,4 @@ mod schema;
 mod tampering;
 mod transfer;
 mod types;
+mod vectors;
