@@ -69,6 +69,12 @@ async fn populated() -> World {
             "list_rule": "post IS NOT NULL && @priced(0)", "create_rule": "@request.data.amount > 0 && @known_post(post)", "list_fields": "[\"sku\"]"
         }))
         .await;
+    let narrowed = json!({"updates": [{"collection": "lines", "operation": "read", "rule": "amount > 1", "fields": ["sku"]}]});
+    world
+        .root
+        .put("/roles/2/permissions/bulk", narrowed)
+        .await
+        .expect(200);
     for (api, name) in [(&world.alice, "acme"), (&world.carol, "globex")] {
         for number in 0..5 {
             let title = format!("{name} \\ \"{number}\" é\n\ttab");

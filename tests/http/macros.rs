@@ -424,3 +424,45 @@ async fn deleting_a_target_clears_references_whose_update_rule_calls_a_macro() {
     world.alice.delete(&path("shelves", &shelf)).await.expect(204);
     assert_eq!(world.alice.get(&book).await.expect(200)["shelf"], Value::Null);
 }
+
+#[tokio::test]
+async fn imported_rules_may_use_macros_that_exist() {
+    let world = World::new().await;
+    create(&world, "low", "rating < $1").await;
+    world
+        .define(json!({"name": "tasks", "fields": [{"name": "rating", "type": "number"}], "list_rule": "@low(3)", "create_rule": ""}))
+        .await;
+    let mut file = world.root.get("/collections/export").await.expect(200);
+    file["collections"]
+        .as_array_mut()
+        .expect("a list")
+        .retain(|one| one["name"] == "tasks");
+    file["collections"][0]["name"] = json!("copied");
+    let answer = world
+        .root
+        .post("/collections/import", json!({"data": file}))
+        .await
+        .expect(200);
+    assert_eq!(answer["imported_count"], 1, "{answer}");
+    for rating in [1, 5] {
+        world
+            .alice
+            .post("/records/copied", json!({"rating": rating}))
+            .await
+            .expect(201);
+    }
+    assert_eq!(world.alice.get("/records/copied").await.expect(200)["total"], 1);
+    file["collections"][0]["name"] = json!("refused");
+    file["collections"][0]["rules"]["list_rule"] = json!("@nosuch(3)");
+    let answer = world
+        .root
+        .post("/collections/import", json!({"data": file}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&answer["imported_count"], &answer["failed_count"]),
+        (&json!(0), &json!(1)),
+        "{answer}"
+    );
+    world.root.get("/records/refused").await.expect(404);
+}
