@@ -278,6 +278,14 @@ async fn expressions() {
                 court.look_again().await;
             }
         }
+        // As a rule that is only tried.
+        let context =
+            serde_json::json!({"record": {"label": "x", "amount": 1, "active": true}, "auth": {"id": "u"}});
+        let body = serde_json::json!({"rule": expression, "context": context, "operation": "list", "collectionFields": ["label", "amount"]});
+        for path in some(vec!["/rules/test", "/rules/validate"], 2, turn) {
+            let request = scene.signed(Who::Root, Request::new("POST", path).body(body.to_string()));
+            court.hear(path, &request, Verdict::RefusedOrDone).await;
+        }
         // As a computed field.
         let body = serde_json::json!({"name": "calculated", "fields": [{"name": "amount", "type": "number"}, {"name": "label", "type": "text"},
             {"name": "c", "type": "computed", "expression": expression, "return_type": "number"}]});

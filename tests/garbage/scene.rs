@@ -40,6 +40,7 @@ pub struct Scene {
     entry: String,
     another: String,
     custom_macro: String,
+    role: String,
     cursor: String,
 }
 
@@ -90,6 +91,7 @@ impl Scene {
             entry: String::new(),
             another: String::new(),
             custom_macro: String::new(),
+            role: String::new(),
             cursor: String::new(),
         };
         scene.restore().await;
@@ -132,6 +134,22 @@ impl Scene {
                 .expect(201),
         };
         self.custom_macro = steady["id"].to_string();
+        let roles = world.root.get("/roles").await.expect(200);
+        let steady = roles["items"]
+            .as_array()
+            .expect("roles")
+            .iter()
+            .find(|one| one["name"] == "steady")
+            .cloned();
+        let steady = match steady {
+            Some(steady) => steady,
+            None => world
+                .root
+                .post("/roles", json!({"name": "steady"}))
+                .await
+                .expect(201),
+        };
+        self.role = steady["id"].to_string();
         let entries = world.root.get("/audit-logs?limit=1").await.expect(200);
         self.entry = entries["items"][0]["id"].to_string();
         let page = world
@@ -171,6 +189,7 @@ impl Scene {
             self.entry.as_str(),
             self.another.as_str(),
             self.custom_macro.as_str(),
+            self.role.as_str(),
             self.world.user_id("bob"),
         ];
         let segments = path.strip_prefix("/records").unwrap_or(path).split('/');
@@ -201,6 +220,7 @@ impl Scene {
                 .replace("{target}", &self.target)
                 .replace("{entry}", &self.entry)
                 .replace("{macro}", &self.custom_macro)
+                .replace("{role}", &self.role)
                 .replace("{bob}", self.world.user_id("bob")),
             query: query
                 .iter()
@@ -426,6 +446,47 @@ impl Scene {
                 json!({"email": "reg@example.com", "password": "Correct-Horse-7-Battery",
                 "account_name": "Hooli", "account_slug": "hooli"}),
             ),
+            sample(
+                root,
+                "POST",
+                "/rules/validate",
+                &[],
+                json!({"rule": "amount > 1", "operation": "list", "collectionFields": ["amount"], "collection": "samples"}),
+            ),
+            sample(
+                root,
+                "POST",
+                "/rules/test",
+                &[],
+                json!({"rule": "label = @request.auth.id", "context": {"auth": {"id": "u"}, "record": {"label": "u"}}}),
+            ),
+            sample(
+                root,
+                "POST",
+                "/roles/validate-rule",
+                &[],
+                json!({"rule": "amount > 1"}),
+            ),
+            sample(root, "GET", "/roles", &[], none()),
+            sample(
+                root,
+                "POST",
+                "/roles",
+                &[],
+                json!({"name": "fresh", "description": "d"}),
+            ),
+            sample(root, "GET", "/roles/{role}", &[], none()),
+            sample(root, "PUT", "/roles/{role}", &[], json!({"description": "e"})),
+            sample(root, "GET", "/roles/{role}/permissions", &[], none()),
+            sample(root, "GET", "/roles/{role}/permissions/matrix", &[], none()),
+            sample(
+                root,
+                "PUT",
+                "/roles/{role}/permissions/bulk",
+                &[],
+                json!({"updates": [{"collection": "samples", "operation": "read", "rule": "amount > 1", "fields": ["label"]}]}),
+            ),
+            sample(root, "DELETE", "/roles/{role}", &[], none()),
             sample(alice, "GET", "/macros", &[("skip", "0"), ("limit", "10")], none()),
             sample(
                 root,
