@@ -149,6 +149,36 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_macro_that_fails_tells_nothing_of_the_rows_it_saw() {
+        let scene = Scene::with_notes();
+        scene.with_macro("number", "select $1::int > 0", &[]);
+        scene.with_macro(
+            "setting",
+            "select current_setting('snackbase.nothing') = 'x'",
+            &[],
+        );
+        scene.ada.created("notes", r#"{"title": "secret words"}"#);
+        for rule in ["@number(title)", "@owns_record() && @number(title)", "@setting"] {
+            scene.try_rules("notes", json!({"list_rule": rule})).answer();
+            for statement in [
+                "select snackbase.records_list('notes')",
+                "select title from snackbase.col_notes",
+            ] {
+                let refusal = scene.alf.ask("list", statement);
+                match refusal {
+                    Outcome::Refused(refusal) => {
+                        assert_eq!(refusal.code, "22023", "{rule}: {refusal:?}");
+                        let told = format!("{}{}", refusal.message, refusal.detail);
+                        assert!(told.contains("macro") && !told.contains("secret words"), "{told}");
+                    }
+                    // Another condition has spared the macro the row.
+                    Outcome::Answer(_) => assert!(rule.starts_with("@owns_record"), "{rule}"),
+                }
+            }
+        }
+    }
+
+    #[pg_test]
     fn the_tenth_argument_is_not_the_first() {
         let scene = Scene::with_notes();
         scene.with_macro("ten", "select $10 = 'j' and $1 = 'a'", &[]);
@@ -331,7 +361,11 @@ mod tests {
                     json!({"list_rule": format!("@lie({})", serde_json::Value::from(statement))}),
                 )
                 .answer();
-            scene.ada.list("notes", "").refused(code);
+            let refusal = scene.ada.list("notes", "").refused("22023");
+            assert!(
+                refusal.message.ends_with(&format!("(macro_lie: {code})")),
+                "{statement}: {refusal:?}"
+            );
             scene.test_macro(id, json!([statement])).refused("22P02");
         }
         run("reset all").answer();

@@ -170,7 +170,7 @@ grant execute on function
     snackbase.text_substring(text, float8), snackbase.text_substring(text, float8, float8),
     snackbase.date_start(date), snackbase.date_add(timestamptz, float8, text),
     snackbase.version(), snackbase._restoring(), snackbase._is_preloaded(), snackbase._own_ddl(), snackbase._guard_ddl(),
-    snackbase.abort(int, text), snackbase._macro_call(regprocedure, variadic "any")
+    snackbase.abort(int, text), snackbase._macro_call(regprocedure, variadic "any"), snackbase._macro_call(regprocedure)
    to public;
 grant execute on all functions in schema snackbase to snackbase_owner;
 grant execute on function snackbase._macro_probe(text, int), snackbase._truth(boolean), snackbase._truth(float8), snackbase._truth(text)

@@ -31,6 +31,14 @@ pub enum Error {
     /// An anonymous caller named an account that does not exist.
     #[error("Account not found")]
     AccountNotFound,
+    /// The function of a macro raised an error while it judged a row.
+    #[error("A macro in the rules of this collection failed ({function}: {state})")]
+    MacroFailed {
+        /// Name of the function.
+        function: String,
+        /// The SQLSTATE it raised.
+        state: String,
+    },
     /// The caller may not execute the function of a macro.
     #[error("permission denied for the function of a macro")]
     NotExecutable,
@@ -247,6 +255,7 @@ impl Error {
             | Error::Malformed(_)
             | Error::Expression { .. }
             | Error::Query { .. }
+            | Error::MacroFailed { .. }
             | Error::Rule { .. }
             | Error::Macro(_)
             | Error::Breaks { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -285,6 +294,7 @@ impl Error {
             Error::Item { index, error } => return error.item_detail(*index),
             Error::Expression { title, errors } => json!({"error": title, "errors": errors}),
             Error::Query { title, .. } => json!({"error": title}),
+            Error::MacroFailed { .. } => json!({"error": "Rule failed"}),
             Error::Macro(errors) => json!({"error": "Invalid macro", "errors": errors}),
             Error::Breaks { errors, place, .. } => {
                 let errors = errors.iter().map(|error| {

@@ -642,6 +642,7 @@ pub fn queries() -> Vec<String> {
         "copy pg_class to stdout",
         "listen x",
         "select 1::snackbase.nothing",
+        "select current_setting('snackbase.nothing')",
         "select snackbase.abort(418, 'tea')",
         "select snackbase.abort(500, 'x')",
         "select xmlparse(document '<a>') is null",

@@ -162,10 +162,10 @@ async fn a_caller_who_is_not_what_the_token_said_is_refused() {
             "list",
             "22023",
         ),
-        (json!({"kind": "anonymous"}), "list", "22023"),
+        (json!({"kind": "anonymous"}), "create", "22023"),
         (
             json!({"kind": "anonymous", "account": "nowhere"}),
-            "list",
+            "create",
             "P0002",
         ),
         (
@@ -187,5 +187,30 @@ async fn a_caller_who_is_not_what_the_token_said_is_refused() {
             state,
             "{operation} {caller}"
         );
+    }
+    // A visitor without an account may ask to read, is told what is missing by the function, and sees nothing meanwhile.
+    world
+        .alice
+        .post(
+            "/records/posts",
+            json!({"title": "public", "status": "published"}),
+        )
+        .await
+        .expect(201);
+    world.rules("posts", json!({"list_rule": ""})).await;
+    for (caller, state) in [
+        (json!({"kind": "anonymous"}), "22023"),
+        (json!({"kind": "anonymous", "account": "nowhere"}), "P0002"),
+    ] {
+        let entered = format!("case when snackbase.enter('{caller}', 'list')");
+        let statement = format!("select {entered} then snackbase.records_list('posts') end");
+        assert_eq!(session.state_of(&statement).await, state, "{caller}");
+        session.batch_execute("begin").await.expect("a transaction");
+        session.value(&format!("select {entered} then 1 end")).await;
+        assert_eq!(
+            session.value("select count(*) from snackbase.col_posts").await,
+            "0"
+        );
+        session.batch_execute("rollback").await.expect("its end");
     }
 }

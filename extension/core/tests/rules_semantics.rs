@@ -421,7 +421,7 @@ fn macros_expand_on_the_tree() {
         ("@same(views, '3')", r#""r"."views" = 3::float8"#),
         (
             "@m(5, null)",
-            r#"coalesce((select snackbase."macro_m"('5'::text, NULL::text)), false)"#,
+            r#"coalesce((select snackbase._macro_call('snackbase."macro_m"(text, text)'::regprocedure, '5'::text, NULL::text)), false)"#,
         ),
         (
             "@m(views > 1, @request.auth.account_id)",

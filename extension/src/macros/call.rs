@@ -6,13 +6,15 @@
 
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::panic::AssertUnwindSafe;
 
+use pgrx::PgTryBuilder;
 use pgrx::datum::IntoDatum;
 use pgrx::fcinfo::{pg_arg_is_null, pg_func_extra, pg_getarg_datum_raw};
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
-use crate::error::Error;
+use crate::error::{Error, state_of};
 
 /// Answers that one call keeps. Beyond it they are forgotten: what has a million different arguments gains nothing.
 const MOST: usize = 10_000;
@@ -38,12 +40,14 @@ struct Argument {
 /// What the function of a macro says to these arguments, each cast to text. NULL where it says NULL.
 ///
 /// Called once for each distinct set of arguments of a statement. Errors: 22023 when the function is none of a macro, or takes
-/// another number of arguments; 42501 when the caller may not execute it; what the macro raises.
+/// another number of arguments; 42501 when the caller may not execute it; 22023 when it fails.
 #[pg_extern(
     stable,
     parallel_restricted,
     sql = r#"
 create function snackbase."_macro_call"(function regprocedure, variadic arguments "any") returns boolean
+stable parallel restricted language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+create function snackbase."_macro_call"(function regprocedure) returns boolean
 stable parallel restricted language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 "#
 )]
@@ -84,7 +88,7 @@ unsafe fn call(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<bool>, Error> 
         .enumerate()
         .map(|(index, argument)| unsafe { argument.text(fcinfo, index + 1) });
     // SAFETY: the function was found to be one of a macro, with as many arguments of type text.
-    let answer = unsafe { ask(function, &texts.collect::<Vec<_>>()) };
+    let answer = unsafe { ask(function, &texts.collect::<Vec<_>>()) }?;
     if answers.len() >= MOST {
         answers.clear();
     }
@@ -162,9 +166,47 @@ fn may_execute(function: pg_sys::Oid) -> bool {
 
 /// Calls the function with these texts.
 ///
+/// What it raises may hold values of rows that the caller must not see, for it is asked before anybody knows which rows those
+/// are: the message goes to the server's log, the caller learns that the macro failed. A timeout, a
+/// cancellation and the like are no failures of the macro.
+///
 /// # Safety
 /// The function takes as many arguments of type text and returns a boolean.
-unsafe fn ask(function: &mut pg_sys::FmgrInfo, texts: &[Option<pg_sys::Datum>]) -> Option<bool> {
+unsafe fn ask(
+    function: &mut pg_sys::FmgrInfo,
+    texts: &[Option<pg_sys::Datum>],
+) -> Result<Option<bool>, Error> {
+    let oid = function.fn_oid;
+    PgTryBuilder::new(AssertUnwindSafe(|| {
+        // SAFETY: as promised by the caller.
+        Ok(unsafe { invoke(function, texts) })
+    }))
+    .catch_others(move |cause| match &cause {
+        CaughtError::PostgresError(report) => {
+            let state = state_of(report.sql_error_code());
+            if matches!(&state[..2], "08" | "40" | "53" | "54" | "55" | "57" | "58") {
+                cause.rethrow();
+            }
+            // SAFETY: the name is copied, or NULL when the function is gone.
+            let function = unsafe {
+                let name = pg_sys::get_func_name(oid);
+                if name.is_null() {
+                    String::new()
+                } else {
+                    CStr::from_ptr(name).to_string_lossy().into_owned()
+                }
+            };
+            log!("{function} failed: {} ({state})", report.message());
+            Err(Error::MacroFailed { function, state })
+        }
+        _ => cause.rethrow(),
+    })
+    .execute()
+}
+
+/// # Safety
+/// As [`ask`].
+unsafe fn invoke(function: &mut pg_sys::FmgrInfo, texts: &[Option<pg_sys::Datum>]) -> Option<bool> {
     let size = std::mem::size_of::<pg_sys::FunctionCallInfoBaseData>()
         + texts.len() * std::mem::size_of::<pg_sys::NullableDatum>();
     // SAFETY: the memory has room for the arguments behind the header, as Postgres lays them out; a function is called by

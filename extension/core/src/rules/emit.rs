@@ -207,31 +207,24 @@ impl Emitter {
         }
     }
 
-    /// The function of a macro: once for the statement, or once for each distinct set of arguments that the rows have. Either
-    /// way Postgres notes that the policy depends on the function.
+    /// The function of a macro: once for the statement, or once for each distinct set of arguments that the rows have. The
+    /// constant in the call lets Postgres note that the policy depends on the function.
     fn macro_call(&mut self, function: &str, arguments: &[Node<'_>]) {
-        let name = names::quote(function);
+        let types = vec!["text"; arguments.len()].join(", ");
+        let signature = names::quote_literal(&format!("snackbase.{}({types})", names::quote(function)));
         self.push("coalesce(");
-        if arguments.iter().any(reads_columns) {
-            let types = vec!["text"; arguments.len()].join(", ");
-            let signature = names::quote_literal(&format!("snackbase.{name}({types})"));
-            self.push(&format!("snackbase._macro_call({signature}::regprocedure"));
+        self.once(!arguments.iter().any(reads_columns), |emitter| {
+            emitter.push(&format!("snackbase._macro_call({signature}::regprocedure"));
             for argument in arguments {
-                self.push(", ");
+                emitter.push(", ");
                 // It casts to text what it has not been asked before.
-                self.operand(match argument {
+                emitter.operand(match argument {
                     Node::ToText(operand) => operand,
                     other => other,
                 });
             }
-            self.push(")");
-        } else {
-            self.once(true, |emitter| {
-                emitter.push(&format!("snackbase.{name}("));
-                emitter.list(arguments);
-                emitter.push(")");
-            });
-        }
+            emitter.push(")");
+        });
         self.push(", false)");
     }
 
