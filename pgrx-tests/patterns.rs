@@ -101,6 +101,40 @@ mod tests {
         }
     }
 
+    #[pg_test]
+    fn a_fixed_beginning_reads_few_records() {
+        let scene = with_labels();
+        run(&format!(
+            "insert into snackbase.col_labels (account_id, name) select '{}', 'label ' || n from generate_series(1, 5000) n",
+            scene.ada.account
+        ))
+        .answer();
+        run("analyze snackbase.col_labels").answer();
+        let read = "(select sum(idx_tup_fetch + seq_tup_read) from pg_stat_xact_user_tables where relname = 'col_labels')";
+        let page = |list: &str| {
+            scene
+                .ada
+                .ask(
+                    "list",
+                    &format!(
+                        "with before as materialized (select coalesce({read}, 0) as n),
+                              list as materialized (select {list} -> 'items' as items from before),
+                              after as materialized (select coalesce({read}, 0) as n from list)
+                         select json_build_array(after.n - before.n, list.items -> 0 ->> 'name', json_array_length(list.items))
+                           from before, list, after"
+                    ),
+                )
+                .json()
+        };
+        let found = page(r#"snackbase.records_list('labels', 'name ~ "LABEL 4999%"', cursor => '')"#);
+        assert_eq!(
+            (&found[1], &found[2]),
+            (&"label 4999".into(), &1.into()),
+            "{found}"
+        );
+        assert!(found[0].as_u64().is_some_and(|read| read < 100), "{found}");
+    }
+
     /// Every character that some language folds to something that begins with a letter of ASCII is one of its cases.
     #[pg_test]
     fn no_language_folds_a_character_that_the_ranges_do_not_know() {

@@ -25,9 +25,9 @@ declare
 begin
     if tg_op = 'INSERT' then
         if account is not null then
-            if snackbase.is_superadmin() then
-                new.account_id := coalesce(new.account_id, account);
-            else
+            if new.account_id is null then
+                new.account_id := account;
+            elsif new.account_id <> account and not snackbase.is_superadmin() then
                 new.account_id := account;
             end if;
         end if;

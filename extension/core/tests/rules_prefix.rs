@@ -56,9 +56,30 @@ fn a_pattern_without_beginning_has_none() {
 
 #[test]
 fn the_number_of_ranges_has_an_end() {
-    assert_eq!(beginnings("abcdefgh%").len(), 16);
+    assert_eq!(beginnings("abcdefgh%").len(), 32);
     assert_eq!(beginnings("2024-01-%"), ["2024-01-"]);
-    assert!(beginnings("kiki%").len() <= 16);
+    assert!(beginnings("kikikiki%").len() <= 32);
+    // Five letters that look like an i, and 16 cases of the rest.
+    assert_eq!(beginnings("item 0123%").len(), 21);
+    assert!(beginnings("item 0123%").contains(&"iTeM 0123".to_owned()));
+}
+
+#[test]
+fn a_beginning_of_some_length_is_selective_where_every_record_needs_it() {
+    for (source, selective) in [
+        ("title ~ 'item%'", true),
+        ("title ~ 'ite%'", false),
+        ("status = 'x' && title ~ '2024-%'", true),
+        ("status = 'x' || title ~ '2024-%'", false),
+        ("!(title ~ '2024-%')", false),
+        ("status ~ '2024-%'", false),
+        ("title = 'item'", false),
+    ] {
+        let filter = compile_filter(source, &schema(), 1)
+            .expect("compiles")
+            .expect("a filter");
+        assert_eq!(filter.selective, selective, "{source}");
+    }
 }
 
 proptest! {

@@ -134,6 +134,8 @@ pub struct Condition {
     pub sql: String,
     /// The values, starting at the parameter number that was asked for.
     pub params: Vec<Param>,
+    /// Whether few records are expected; see [`rules::Filter`].
+    pub selective: bool,
 }
 
 /// Compiles a filter over what the caller can read; parameters are numbered from `first`.
@@ -157,8 +159,10 @@ pub fn condition(
         None => Condition {
             sql: "true".to_owned(),
             params: Vec::new(),
+            selective: false,
         },
         Some(filter) => Condition {
+            selective: filter.selective,
             sql: filter.sql,
             params: filter.params,
         },

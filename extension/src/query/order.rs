@@ -68,10 +68,17 @@ impl Order {
     }
 
     /// `order by …`, the other way round when `backward`. NULL is the greatest value, as PostgreSQL has it by default.
-    pub fn sql(&self, backward: bool) -> String {
+    ///
+    /// `sorted`: the rows are to be found first and sorted then, not read in the order of an index. The planner does not know how
+    /// few rows a fixed beginning leaves (its statistics are of another collation) and would read the whole
+    /// account in the order of the list; `greatest` of one value is that value, and no index has it.
+    pub fn sql(&self, backward: bool, sorted: bool) -> String {
         let keys = self.0.iter().map(|key| {
             let direction = if key.descending == backward { "asc" } else { "desc" };
-            format!("{} {direction}", key.expression)
+            match sorted {
+                true => format!("greatest({}) {direction}", key.expression),
+                false => format!("{} {direction}", key.expression),
+            }
         });
         format!("order by {}", keys.collect::<Vec<_>>().join(", "))
     }

@@ -93,7 +93,7 @@ impl Reader<'_> {
             self.columns.select,
             self.collection.relation,
             condition.sql,
-            self.order.sql(false)
+            self.order.sql(false, condition.selective)
         );
         let mut arguments: Vec<DatumWithOid> = vec![limit.into(), skip.into()];
         arguments.extend(query::bind(&condition.params));
@@ -169,7 +169,7 @@ impl Reader<'_> {
             self.order.columns(),
             self.collection.relation,
             condition.sql,
-            self.order.sql(backward)
+            self.order.sql(backward, condition.selective)
         );
         let first_of_place = self.columns.members.len() + 1;
         let (rows, more) = spi::select(&statement, &arguments, |rows| {

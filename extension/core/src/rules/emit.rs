@@ -68,6 +68,22 @@ pub(super) fn filter(node: &Node<'_>, schema: &Schema, first: usize) -> (String,
     Emitter::new(Rows::Table(names::quote(schema.table())), Values::Bound { first }).run(node)
 }
 
+/// See [`super::Filter::selective`].
+pub(super) fn is_selective(node: &Node<'_>) -> bool {
+    match node {
+        Node::And(operands) => operands.iter().any(is_selective),
+        Node::Compare(left, Comparison::Like, right) => match (&**left, &**right) {
+            (Node::Column(_, column), Node::Text(pattern)) => {
+                let shortest = prefix::SELECTIVE;
+                let longest = |beginning: &String| beginning.chars().count() >= shortest;
+                column.prefix_index && prefix::beginnings(pattern).iter().any(longest)
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 enum Rows {
     /// Both rows are the one the table's policies judge; the qualifier is quoted.
     Table(String),

@@ -75,7 +75,11 @@ pub fn compile_having(source: &str, schema: &Schema, first_param: usize) -> Resu
     let expr = parse(source).map_err(|error| vec![error])?;
     let node = check::condition(&expr, Dialect::Filter, schema, &NoMacros).result?;
     let (sql, params) = emit::filter(&node, schema, first_param);
-    Ok(Filter { sql, params })
+    Ok(Filter {
+        sql,
+        params,
+        selective: false,
+    })
 }
 
 fn parse(source: &str) -> Result<Expr, Error> {

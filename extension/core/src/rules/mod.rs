@@ -187,6 +187,9 @@ pub struct Filter {
     pub sql: String,
     /// The values, in the order of their numbers.
     pub params: Vec<Param>,
+    /// Whether every record must lie in ranges of an index that follow from a fixed beginning of some length: few records
+    /// are expected, and looking for them in the order of the list would read most of the others.
+    pub selective: bool,
 }
 
 /// Compiles a filter; None when it is blank or asks for nothing (`{}`). The first value is `$first_param`.
@@ -222,7 +225,12 @@ pub fn compile_filter(
     };
     let node = check::condition(&expr, Dialect::Filter, schema, &NoMacros).result?;
     let (sql, params) = emit::filter(&node, schema, first_param);
-    Ok(Some(Filter { sql, params }))
+    let selective = emit::is_selective(&node);
+    Ok(Some(Filter {
+        sql,
+        params,
+        selective,
+    }))
 }
 
 /// Compiles the expression of a computed field to SQL of the type `return_type`.
