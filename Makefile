@@ -66,7 +66,7 @@ demo: ## the story of the project on real data, told by two accounts
 	@tools/setup.sh node
 	@tools/demo.sh
 
-bench: ## requests per second next to bare Postgres; writes bench/RESULTS.md
+bench: ## what requests cost next to bare Postgres; writes bench/*/RESULTS.md
 	@tools/setup.sh node wrk
 	@tools/bench.sh
 

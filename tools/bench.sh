@@ -1,5 +1,10 @@
 #!/usr/bin/env bash
-# `make bench`: the measurements of bench/, in a throw-away cluster with release builds.
+# `make bench`: the measurements of bench/, each in a throw-away cluster with release builds.
+# Usage: tools/bench.sh [FOLDER…]   (default: every folder of bench/)
 # shellcheck source=shell.sh
 . "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
-exec "$ROOT/tools/with-cluster.sh" --release node "$ROOT/bench/run.mjs"
+folders=("$@")
+[ $# -gt 0 ] || folders=(requests records)
+for folder in "${folders[@]}"; do
+    "$ROOT/tools/with-cluster.sh" --release node "$ROOT/bench/$folder/run.mjs"
+done
