@@ -203,7 +203,7 @@ async fn one_name_is_created_once() {
 #[tokio::test]
 async fn a_target_is_either_referred_to_or_gone() {
     let world = World::new().await;
-    for round in 0..6 {
+    for round in 0..12 {
         let target = format!("target{round}");
         world
             .define(json!({"name": target, "fields": [{"name": "a", "type": "text"}]}))

@@ -14,7 +14,7 @@ use super::{Collection, catalog, convert, facts, locks, table, uses};
 use crate::context::Context;
 use crate::error::Error;
 use crate::json::JsonText;
-use crate::{bi, guc, permissions, policies, spi};
+use crate::{bi, guc, macros, permissions, policies, spi};
 
 impl From<DefinitionError> for Error {
     fn from(error: DefinitionError) -> Error {
@@ -215,6 +215,8 @@ pub fn alter(current: &Collection, definition: Definition, losses: Losses) -> Re
 
 fn remove(wanted: &str) -> Result<JsonText, Error> {
     require_superadmin()?;
+    // Its permissions go as well. Asking for more than others hold while they wait for this name would be a deadlock.
+    macros::hold_permissions_alone();
     let current = locks::current(wanted, [])?;
     let _ddl = guc::OwnDdl::begin();
     let referring = catalog::referring(&current)?;
