@@ -111,8 +111,8 @@ export function bind(operation, person) {
 }
 
 /** wrk against the gateway: requests per second, p50 and p99 in milliseconds, answers that were no success. */
-export function wrk(gateway, script, callers) {
-  const output = execFileSync('wrk', ['-t2', `-c${connections}`, `-d${seconds}s`, '--latency', '-s',
+export function wrk(gateway, script, callers, clients = connections) {
+  const output = execFileSync('wrk', [clients > 1 ? '-t2' : '-t1', `-c${clients}`, `-d${seconds}s`, '--latency', '-s',
     script, gateway.url], {
     encoding: 'utf8',
     env: { ...env, BENCH_CALLERS: join(scratch, callers), BENCH_REQUESTS: dirname(script) },
