@@ -125,7 +125,7 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    /// A field's type and the expression of its value. `masked`, `encrypted`: whether hidden values will do.
+    /// The expression of a field's value.
     fn expression(&self, column: &Column) -> Result<String, Error> {
         match self.collection.definition.field(&column.name) {
             Some(field) => value_expression(self.collection, field),
