@@ -1,0 +1,158 @@
+//! Blocks: what is hashed of a block and of each account in it, and the tree of one account's changes.
+
+use sha2::{Digest, Sha256};
+
+use super::canonical::Object;
+use super::merkle::{Frontier, leaf_hash};
+use super::{Hash, to_hex};
+
+/// The head of a block: everything that its hash covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block<'a> {
+    /// 1, 2, … without gaps.
+    pub number: u64,
+    /// The cluster that wrote the changes (`pg_control_system`).
+    pub system_identifier: u64,
+    /// The block holds the changes of the transactions from this one …
+    pub from_xid: u64,
+    /// … up to, and without, this one.
+    pub to_xid: u64,
+    /// The import that the block notarises instead; then `from_xid` = `to_xid`.
+    pub import_id: Option<u64>,
+    /// All changes of all accounts in the block.
+    pub change_count: u64,
+    /// The root of the tree over [`account_leaf`], in the order of the account ids.
+    pub tree_root: Hash,
+    /// The hash of the block before; `None` in block 1.
+    pub previous_block_hash: Option<Hash>,
+    /// `YYYY-MM-DDTHH:MM:SS.ffffffZ`, always with six digits of fraction.
+    pub sealed_at: &'a str,
+}
+
+/// SHA-256 of the canonical JSON of the head. All members are strings: numbers in decimal, hashes in hex.
+pub fn block_hash(block: &Block) -> Hash {
+    let change_count = block.change_count.to_string();
+    let from_xid = block.from_xid.to_string();
+    let import_id = block.import_id.map(|id| id.to_string());
+    let number = block.number.to_string();
+    let previous_block_hash = block.previous_block_hash.as_ref().map(to_hex);
+    let system_identifier = block.system_identifier.to_string();
+    let to_xid = block.to_xid.to_string();
+    let tree_root = to_hex(&block.tree_root);
+    let mut buffer = Vec::with_capacity(512);
+    let mut object = Object::new(&mut buffer);
+    object
+        .member("change_count", Some(&change_count))
+        .member("from_xid", Some(&from_xid))
+        .member("import_id", import_id.as_deref())
+        .member("number", Some(&number))
+        .member("previous_block_hash", previous_block_hash.as_deref())
+        .member("sealed_at", Some(block.sealed_at))
+        .member("system_identifier", Some(&system_identifier))
+        .member("to_xid", Some(&to_xid))
+        .member("tree_root", Some(&tree_root));
+    Sha256::digest(object.finish()).into()
+}
+
+/// The leaf of one account in the tree of a block: SHA-256(0x00 ‖ account ‖ count ‖ previous block ‖ root), numbers with
+/// eight bytes, the highest first.
+///
+/// `previous_block` is the number of the last block before this one with changes of the account, 0 if there is none: so
+/// somebody who is shown one account's blocks sees that none was left out.
+pub fn account_leaf(account: &[u8; 16], change_count: u64, previous_block: u64, root: &Hash) -> Hash {
+    let mut bytes = [0; 64];
+    bytes[..16].copy_from_slice(account);
+    bytes[16..24].copy_from_slice(&change_count.to_be_bytes());
+    bytes[24..32].copy_from_slice(&previous_block.to_be_bytes());
+    bytes[32..].copy_from_slice(root);
+    leaf_hash(&bytes)
+}
+
+/// How many leaves a tile covers.
+pub const TILE_LEAVES: u64 = 256;
+
+/// The tree over one account's changes of one block, built in one pass and with little memory, together with the *tiles*
+/// that let a proof of one change read 256 changes instead of all.
+#[derive(Debug, Clone, Default)]
+pub struct AccountTree {
+    tree: Frontier,
+    /// The tile that is being filled, and the smallest and largest id in it.
+    tile: Frontier,
+    ids: Option<(i64, i64)>,
+    tiles: Vec<u8>,
+}
+
+/// What remains of an [`AccountTree`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// How many changes.
+    pub change_count: u64,
+    /// The root over them.
+    pub root: Hash,
+    /// For every 256 changes the root over them (the last may be fewer), and the smallest and largest id among them:
+    /// 32 + 8 + 8 bytes, highest byte first. `None` up to 256 changes.
+    pub tiles: Option<Vec<u8>>,
+}
+
+impl AccountTree {
+    /// Adds a change: its id and its checksum. They come in the order of the block: by transaction, then id.
+    pub fn push(&mut self, id: i64, checksum: &Hash) {
+        if self.tile.size() == TILE_LEAVES {
+            self.close_tile();
+        }
+        self.tile.push(leaf_hash(checksum));
+        self.ids = Some(self.ids.map_or((id, id), |(min, max)| (min.min(id), max.max(id))));
+    }
+
+    fn close_tile(&mut self) {
+        let Some((min, max)) = self.ids.take() else { return };
+        let hash = std::mem::take(&mut self.tile).root();
+        // The tree over the roots of tiles is the tree over their leaves: all but the last are perfect and of one size.
+        self.tree.push(hash);
+        self.tiles.extend_from_slice(&hash);
+        self.tiles.extend_from_slice(&min.to_be_bytes());
+        self.tiles.extend_from_slice(&max.to_be_bytes());
+    }
+
+    /// Ends the account. Its tree starts anew.
+    pub fn finish(&mut self) -> Account {
+        let full = self.tree.size() * TILE_LEAVES;
+        let change_count = full + self.tile.size();
+        self.close_tile();
+        let done = std::mem::take(self);
+        Account {
+            change_count,
+            root: done.tree.root(),
+            tiles: Some(done.tiles).filter(|_| change_count > TILE_LEAVES),
+        }
+    }
+}
+
+/// One tile of [`Account::tiles`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tile {
+    /// The root over the changes of the tile.
+    pub hash: Hash,
+    /// The smallest id in it.
+    pub min_id: i64,
+    /// The largest id in it.
+    pub max_id: i64,
+}
+
+/// Reads stored tiles. `None` if the length is not that of whole tiles.
+pub fn read_tiles(bytes: &[u8]) -> Option<Vec<Tile>> {
+    let (chunks, rest) = bytes.as_chunks::<48>();
+    let tile = |chunk: &[u8; 48]| {
+        let (hash, ids) = chunk.split_first_chunk::<32>()?;
+        let (min, ids) = ids.split_first_chunk::<8>()?;
+        let (max, _) = ids.split_first_chunk::<8>()?;
+        Some(Tile {
+            hash: *hash,
+            min_id: i64::from_be_bytes(*min),
+            max_id: i64::from_be_bytes(*max),
+        })
+    };
+    rest.is_empty()
+        .then(|| chunks.iter().map(tile).collect())
+        .flatten()
+}
