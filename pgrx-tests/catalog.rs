@@ -279,13 +279,21 @@ mod tests {
               group by c.relname
              having count(*) = 4
               order by 1")
-        .says("accounts\ncol_notes\ncollection_rules\ncollections\ngroups\nmacros\npermissions\nroles\nusers\nusers_groups");
+        .says("accounts\naudit_key\ncol_notes\ncollection_rules\ncollections\ngroups\nmacros\npermissions\nroles\nusers\nusers_groups");
     }
 
     #[pg_test]
     fn the_ledger_is_guarded_by_triggers_that_always_fire() {
-        ask("select tgname || ' ' || tgenabled::text from pg_trigger
-              where tgrelid = 'snackbase.audit_change'::regclass and not tgisinternal order by 1")
-        .says("prevent_audit_log_delete A\nprevent_audit_log_truncate A\nprevent_audit_log_update A");
+        ask(
+            "select string_agg(tgname || ' ' || tgenabled::text, ', ' order by tgname) || ' ' || tgrelid::regclass from pg_trigger
+              where tgname like 'prevent\\_%' or tgname = 'audit_restore' group by tgrelid order by tgrelid::regclass::text",
+        )
+        .says(
+            "audit_restore A, prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_block\n\
+             prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_block_account\n\
+             audit_restore A, prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_change\n\
+             prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_checkpoint\n\
+             prevent_audit_log_delete A snackbase.audit_key",
+        );
     }
 }

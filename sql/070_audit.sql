@@ -30,6 +30,8 @@ create table snackbase.audit_change (
     previous_hash bytea constraint audit_change_previous_hash_check check (octet_length(previous_hash) = 32),
     -- hash of the last column entry
     checksum bytea not null constraint audit_change_checksum_check check (octet_length(checksum) = 32),
+    -- of the cluster that xid belongs to
+    system_identifier bigint not null default snackbase._system_identifier(),
     primary key (id, account_id),
     -- look-up of the predecessor, and the guard that makes a fork impossible
     constraint audit_change_record_key unique (account_id, table_name, record_id, record_version)
@@ -95,7 +97,7 @@ return (
               from unnest(changes) with ordinality
                    as u(id, xid, account_id, operation, table_name, record_id, record_version, columns, column_count, user_id,
                         user_email, user_name, auth_method, es_username, es_reason, es_timestamp, ip_address, user_agent,
-                        request_id, extra_metadata, occurred_at, hash_version, previous_hash, checksum, place)
+                        request_id, extra_metadata, occurred_at, hash_version, previous_hash, checksum, system_identifier, place)
              cross join lateral snackbase._audit_entries(
                    snackbase._audit_header(changes[u.place]), u.columns, u.previous_hash) x
              order by u.place, x.ordinal * case when ascending then 1 else -1 end

@@ -74,6 +74,10 @@ create policy member on snackbase.groups for select to snackbase_member using (t
 create policy member on snackbase.users_groups for select to snackbase_member using (true);
 create policy member on snackbase.roles for select to snackbase_member using (true);
 create policy member on snackbase.audit_change for select to snackbase_member using (true);
+create policy member on snackbase.audit_block for select to snackbase_member using (true);
+create policy member on snackbase.audit_block_account for select to snackbase_member using (true);
+create policy member on snackbase.audit_checkpoint for select to snackbase_member using (true);
+create policy member on snackbase.audit_key for select to snackbase_member using (true);
 create policy member on snackbase.macros for select to snackbase_member using (true);
 
 -- What somebody else's SQL (macros) may read of the core tables: the people, groups and roles of its account, and no
@@ -86,7 +90,8 @@ create policy hook on snackbase.roles for select to snackbase_hook using (true);
 
 grant select (id, name) on snackbase.accounts to snackbase_list;
 grant select on snackbase.accounts, snackbase.groups, snackbase.users_groups, snackbase.roles,
-                snackbase.audit_change, snackbase.audit_log
+                snackbase.audit_change, snackbase.audit_log,
+                snackbase.audit_block, snackbase.audit_block_account, snackbase.audit_checkpoint, snackbase.audit_key
    to snackbase_member;
 grant select (id, account_id, email, role_id, is_active, email_verified, created_at, updated_at) on snackbase.users to snackbase_member;
 grant select on snackbase.macros to snackbase_member, snackbase_superadmin;
@@ -98,7 +103,8 @@ grant select, insert, update, delete on snackbase.accounts, snackbase.account_co
                 snackbase.groups, snackbase.users_groups
    to snackbase_superadmin;
 grant select on snackbase.collections, snackbase.collection_rules, snackbase.migrations, snackbase.sessions,
-                snackbase.audit_change, snackbase.audit_log
+                snackbase.audit_change, snackbase.audit_log,
+                snackbase.audit_block, snackbase.audit_block_account, snackbase.audit_checkpoint, snackbase.audit_key, snackbase.audit_anchor
    to snackbase_superadmin;
 
 -- The recorder writes as the owner and prints values the same way in every session.
@@ -268,6 +274,11 @@ select pg_catalog.pg_extension_config_dump('snackbase.permissions', '');
 select pg_catalog.pg_extension_config_dump('snackbase.permissions_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change_id_seq', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_block', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_block_account', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_key', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_checkpoint', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_anchor', '');
 
 -- Now that everything stands: guard it (095_doors.sql).
 create event trigger snackbase_guard_ddl on ddl_command_end execute function snackbase._guard_ddl();

@@ -94,15 +94,21 @@ extension_sql_file!(
     requires = [
         "permissions",
         audit::record::_audit_record,
+        audit::seal::_system_identifier,
         audit::entry::_audit_header_hash,
         audit::entry::_audit_chain,
         audit::entry::_audit_entries
     ]
 );
 extension_sql_file!(
+    "../../sql/075_blocks.sql",
+    name = "blocks",
+    requires = ["audit", audit::seal::_seal_lock_key]
+);
+extension_sql_file!(
     "../../sql/090_doctor.sql",
     name = "doctor",
-    requires = ["audit", context::_is_preloaded, doctor::version]
+    requires = ["blocks", context::_is_preloaded, doctor::version]
 );
 extension_sql_file!(
     "../../sql/095_doors.sql",

@@ -4,12 +4,14 @@
 //! - [`image`]: a row as texts, independent of session settings
 //! - [`schema`]: what became of the tables of collections
 //! - [`entry`]: hashes of a stored change, the same for writing, showing and verifying
+//! - [`seal`]: the sealer, which closes blocks over committed changes
 //! - [`verify`]: `audit_verify()`, record chains and live rows
 
 pub mod entry;
 mod image;
 pub mod record;
 mod schema;
+pub mod seal;
 mod verify;
 
 /// What is stored instead of a secret value.
