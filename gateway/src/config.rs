@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, Method};
 
 use crate::limits::TrustedProxies;
+use crate::outbound;
 
 mod reader;
 
@@ -78,6 +79,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_SUPERADMIN_EMAIL", "text", Absent("none"), "superadmin to create at start when there is none"),
     setting("SNACKBASE_SUPERADMIN_PASSWORD", "text", Absent("none"), "password of that superadmin"),
     setting("SNACKBASE_TRUSTED_PROXIES", "list of addresses, CIDR blocks or *", Text("127.0.0.1,::1"), "peers whose CF-Connecting-IP, X-Forwarded-For and X-Forwarded-Host are believed"),
+    setting("SNACKBASE_OUTBOUND_ALLOWED_NETWORKS", "list of addresses or CIDR blocks", Absent("public addresses only"), "private networks that mail, tests of providers and other calls out may reach"),
+    setting("SNACKBASE_OUTBOUND_ALLOW_HTTP", "true|false", Text("false"), "whether calls out may use http:// besides https://"),
+    setting("SNACKBASE_OUTBOUND_TIMEOUT_MS", "number", Text("10000"), "longest time for one call out"),
+    setting("SNACKBASE_OUTBOUND_RESPONSE_LIMIT_BYTES", "number", Text("1048576"), "largest answer that a call out reads"),
+    setting("SNACKBASE_OUTBOUND_CA_FILE", "path", Absent("the system's certificates only"), "PEM file with certificates that calls out believe besides the system's"),
     setting("SNACKBASE_CORS_ORIGINS", "list of origins or *", Text("http://localhost:3000,http://localhost:8000,http://localhost:5173"), "origins that browsers may call from"),
     setting("SNACKBASE_CORS_ALLOW_CREDENTIALS", "true|false", Text("true"), "whether browsers may send credentials; not together with origin *"),
     setting("SNACKBASE_CORS_ALLOW_METHODS", "list or *", Text("*"), "methods that browsers may use"),
@@ -169,6 +175,8 @@ pub struct Config {
     pub superadmin: Option<(String, String)>,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
+    /// How calls out are limited.
+    pub outbound: outbound::Limits,
     /// Cross-origin rules.
     pub cors: Cors,
     /// Headers that every answer carries. Source: identity contract §5.10.
@@ -261,6 +269,7 @@ impl Config {
             (None, _) => None,
         };
         let trusted_proxies = read.trusted_proxies("SNACKBASE_TRUSTED_PROXIES");
+        let outbound = read.outbound();
         let cors = read.cors();
         let security_headers = read.security_headers(production);
 
@@ -289,6 +298,7 @@ impl Config {
             password_hash_concurrency: password_hash_concurrency?,
             superadmin,
             trusted_proxies: trusted_proxies?,
+            outbound: outbound?,
             cors: cors?,
             security_headers: security_headers?,
         })

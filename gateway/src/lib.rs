@@ -8,6 +8,7 @@ pub mod config;
 pub mod db;
 pub mod error;
 pub mod limits;
+pub mod outbound;
 mod routes;
 pub mod serve;
 pub mod state;

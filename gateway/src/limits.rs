@@ -24,12 +24,7 @@ impl TrustedProxies {
             return Ok(Self::All);
         }
         list.iter()
-            .map(|entry| {
-                let block = entry
-                    .parse::<IpNet>()
-                    .or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
-                block.map_err(|_| entry.clone())
-            })
+            .map(|entry| block(entry).ok_or_else(|| entry.clone()))
             .collect::<Result<_, _>>()
             .map(Self::Blocks)
     }
@@ -96,6 +91,12 @@ impl TrustedProxies {
         };
         (!host.is_empty()).then_some(host)
     }
+}
+
+/// A CIDR block, or one address as a block.
+pub fn block(text: &str) -> Option<IpNet> {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(address)
 }
 
 /// An address as proxies write it: with or without port, IPv6 with or without brackets.

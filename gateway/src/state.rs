@@ -11,6 +11,7 @@ use crate::auth::jwt::Keys;
 use crate::auth::password::Hasher;
 use crate::config::Config;
 use crate::db::Database;
+use crate::outbound::Outbound;
 
 /// A handle to the shared parts; cloning it copies a pointer.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub struct Shared {
     pub database: Database,
     /// The keys of tokens.
     pub keys: Keys,
+    /// The client for calls out.
+    pub outbound: Outbound,
     /// The password policy and the queue of hashes.
     pub passwords: Hasher,
 }
@@ -36,11 +39,13 @@ impl State {
     pub fn new(config: Config) -> Result<Self, String> {
         let database = Database::new(&config)?;
         let keys = Keys::new(&config)?;
+        let outbound = Outbound::new(&config.outbound)?;
         let passwords = Hasher::new(&config)?;
         Ok(Self(Arc::new(Shared {
             config,
             database,
             keys,
+            outbound,
             passwords,
         })))
     }

@@ -6,7 +6,8 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use tokio_postgres::config::SslMode;
 
 use super::{Absent, Allowed, Cors, SAMPLE_SECRET, SETTINGS, Text};
-use crate::limits::TrustedProxies;
+use crate::limits::{TrustedProxies, block};
+use crate::outbound;
 
 /// Reads one variable after the other and notes the mistakes. A method that answers `None` for a variable with a default
 /// has noted one.
@@ -260,6 +261,44 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    pub(super) fn outbound(&mut self) -> Option<outbound::Limits> {
+        let name = "SNACKBASE_OUTBOUND_ALLOWED_NETWORKS";
+        let mut allowed_networks = Vec::new();
+        if self.is_set(name) {
+            for entry in self.list(name)? {
+                match block(&entry) {
+                    Some(block) => allowed_networks.push(block),
+                    None => {
+                        self.mistake(format!(
+                            "{name}: \"{entry}\" is neither an address nor a CIDR block."
+                        ));
+                        return None;
+                    }
+                }
+            }
+        }
+        let allow_http = self.switch("SNACKBASE_OUTBOUND_ALLOW_HTTP");
+        let timeout = self.number("SNACKBASE_OUTBOUND_TIMEOUT_MS", 100, 120_000);
+        let limit = self.number("SNACKBASE_OUTBOUND_RESPONSE_LIMIT_BYTES", 1024, 1 << 30);
+        let mut extra_roots = None;
+        if let Some(path) = self.raw("SNACKBASE_OUTBOUND_CA_FILE") {
+            match std::fs::read(path.trim()) {
+                Ok(pem) => extra_roots = Some(pem),
+                Err(failure) => {
+                    self.mistake(format!("SNACKBASE_OUTBOUND_CA_FILE cannot be read: {failure}."));
+                    return None;
+                }
+            }
+        }
+        Some(outbound::Limits {
+            allowed_networks,
+            allow_http: allow_http?,
+            timeout: Duration::from_millis(timeout?),
+            response_limit_bytes: usize::try_from(limit?).ok()?,
+            extra_roots,
+        })
     }
 
     pub(super) fn cors(&mut self) -> Option<Cors> {
