@@ -5,12 +5,14 @@
 //! | `http/` | Does HTTP say what the contract says, and nothing more? |
 //! | `psql/` | Would a person agree with what psql shows? Do the SQL blocks of `docs/` run? |
 //! | `race/` | Do many connections at once keep every promise? |
+//! | `crash/` | What is left when processes of the server are killed under load? |
 //! | `differential/` | Do all doors agree with a small reference about random rules, rows and requests? |
 //! | `dump/` | Does a dump restore to the same thing? |
 //! | `garbage/` | Is whatever does not fit refused, with nothing written and nobody hurt? |
 //! | `wire/` | How many round trips does a request cost? |
 //! | `sdk/` | Does the published JavaScript client work, unchanged? Does ours (`clients/js`) on top of it? |
 
+mod crash;
 mod differential;
 mod dump;
 mod garbage;

@@ -27,8 +27,9 @@ chmod 755 "$home"
 bin="$(server_link "$home/server")"
 stop() {
     local cluster
-    for cluster in main spare; do
-        if cluster_running "$bin" "$home/$cluster"; then cluster_stop "$bin" "$home/$cluster" || true; fi
+    # (main, spare, and those of tests that were interrupted)
+    for cluster in "$home"/*/; do
+        if cluster_running "$bin" "$cluster"; then cluster_stop "$bin" "$cluster" || true; fi
     done
     rm -rf "$home"
 }

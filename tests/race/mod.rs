@@ -1,5 +1,6 @@
 //! What many connections at once must not break.
 
+mod ledger;
 mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -100,12 +100,7 @@ impl Database {
 
     async fn open(&self, mut config: Config) -> Result<Session, tokio_postgres::Error> {
         let port = environment("PGPORT").parse().expect("PGPORT is a number");
-        let (client, connection) = config.port(port).dbname(&self.name).connect(NoTls).await?;
-        let driver = tokio::spawn(async move {
-            // The end of a connection shows in the queries that were waiting for it.
-            let _ = connection.await;
-        });
-        Ok(Session { client, driver })
+        Session::open(config.port(port).dbname(&self.name)).await
     }
 }
 
@@ -130,6 +125,19 @@ impl Drop for Session {
 }
 
 impl Session {
+    /// Connect.
+    ///
+    /// # Errors
+    /// As Postgres or the system gives them.
+    pub async fn open(config: &Config) -> Result<Self, tokio_postgres::Error> {
+        let (client, connection) = config.connect(NoTls).await?;
+        let driver = tokio::spawn(async move {
+            // The end of a connection shows in the queries that were waiting for it.
+            let _ = connection.await;
+        });
+        Ok(Self { client, driver })
+    }
+
     /// The single value of a query as text, `∅` for NULL.
     pub async fn value(&self, sql: &str) -> String {
         let rows = self

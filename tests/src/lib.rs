@@ -6,13 +6,16 @@
 //! between tests, so they run in any order and in parallel.
 
 mod api;
+mod cluster;
 mod database;
+pub mod drill;
 mod gateway;
 mod proxy;
 mod scenario;
 mod world;
 
 pub use api::{Answer, Api};
+pub use cluster::{Cluster, Kill, Program};
 pub use database::{Database, Session, sql_state};
 pub use gateway::{Gateway, gateway_command};
 pub use proxy::Proxy;

@@ -1,0 +1,114 @@
+//! The ledger under many writers at once.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use snackbase_e2e::{
+    Cluster,
+    drill::{self, Book, Fate, Step, Writer},
+};
+use tokio::sync::mpsc;
+
+const WRITERS: usize = 64;
+/// One account has half of the writers, the others share the rest.
+const ACCOUNTS: usize = 17;
+/// Transactions of all writers together.
+const TRANSACTIONS: usize = 1600;
+/// A machine that is busy with other things stops earlier.
+const LIMIT: Duration = Duration::from_secs(25);
+/// Prepared transactions that are open at any time, while their locks are in others' way.
+const LEFT_OPEN: usize = 4;
+
+#[tokio::test]
+async fn sixty_four_writers_of_every_kind_leave_one_ledger() {
+    let seed = drill::seed();
+    let settings = "max_prepared_transactions = 80\ndeadlock_timeout = 100ms\nlock_timeout = 500ms";
+    let mut cluster = Cluster::create("race", settings).await;
+    cluster.start().await;
+    cluster.database("drill").await;
+    let watcher = cluster.superuser("drill").await;
+    drill::ground(&watcher, ACCOUNTS).await;
+
+    let book = Arc::new(Book::default());
+    let begun = Arc::new(AtomicUsize::new(0));
+    let deadline = Instant::now() + LIMIT;
+    let (prepared, mut waiting) = mpsc::unbounded_channel();
+    let mut writers = Vec::new();
+    for number in 0..WRITERS {
+        let mut writer = Writer::new(cluster.superuser("drill").await, seed, number, &book);
+        writer.account = if number % 2 == 0 {
+            1
+        } else {
+            2 + number / 2 % (ACCOUNTS - 1)
+        };
+        let (begun, prepared) = (begun.clone(), prepared.clone());
+        writers.push(tokio::spawn(async move {
+            while begun.fetch_add(1, Ordering::Relaxed) < TRANSACTIONS && Instant::now() < deadline {
+                if let Some(name) = writer.transaction().await.expect("nobody breaks the connection") {
+                    prepared.send(name).expect("somebody finishes them");
+                }
+            }
+            writer.done
+        }));
+    }
+    drop(prepared);
+    // Whoever is prepared stays so until enough others are.
+    let finisher = tokio::spawn({
+        let (session, book) = (cluster.superuser("drill").await, book.clone());
+        async move {
+            let mut open = VecDeque::new();
+            let mut finished = 0;
+            while let Some(name) = waiting.recv().await {
+                open.push_back(name);
+                if open.len() > LEFT_OPEN {
+                    let name = open.pop_front().expect("it is longer than that");
+                    finished += 1;
+                    Writer::finish_prepared(&session, &book, &name, finished % 4 > 0)
+                        .await
+                        .expect("nobody breaks the connection");
+                }
+            }
+            (open, session)
+        }
+    });
+    let mut done: BTreeMap<Step, usize> = BTreeMap::new();
+    for steps in join_all(writers).await {
+        for step in steps.expect("no writer fails") {
+            *done.entry(step).or_default() += 1;
+        }
+    }
+    let (open, session) = finisher.await.expect("no transaction cannot be finished");
+    assert_eq!(
+        open.len(),
+        LEFT_OPEN,
+        "some stay prepared until all writers are done"
+    );
+    for name in open {
+        Writer::finish_prepared(&session, &book, &name, true)
+            .await
+            .expect("nobody breaks the connection");
+    }
+    let (committed, rolled_back) = (book.count(Fate::Committed), book.count(Fate::RolledBack));
+    println!("{committed} transactions committed, {rolled_back} rolled back; {done:?}");
+
+    // The drill drilled something: every kind of statement, by transactions that won and by some that lost.
+    assert!(Step::ALL.iter().all(|step| done.contains_key(step)), "{done:?}");
+    assert!(
+        committed > WRITERS && rolled_back > WRITERS,
+        "{committed}, {rolled_back}"
+    );
+    assert_eq!(book.check(&watcher, 0).await, [""; 0], "seed {seed}");
+    assert_eq!(drill::differences(&watcher, 0).await, [""; 0], "seed {seed}");
+    let gaps = "select table_name || ' ' || record_id from snackbase.audit_change group by account_id, table_name, record_id
+                having count(*) <> max(record_version) or count(distinct record_version) <> count(*)
+                    or count(distinct previous_hash) <> count(*) - 1";
+    assert_eq!(drill::lines(&watcher, gaps).await, [""; 0], "seed {seed}");
+    assert_eq!(drill::findings(&watcher, "").await, [""; 0], "seed {seed}");
+}
