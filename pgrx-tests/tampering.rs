@@ -68,7 +68,7 @@ $$;
     fn an_edited_value_is_found_by_its_checksum() {
         let (_, id) = with_history();
         tamper(&format!(
-            "update snackbase.audit_change set columns = replace(columns::text, '\"b\"', '\"B\"')::jsonb
+            "update snackbase.audit_change set columns = replace(columns::text, '\"b\"', '\"B\"')::json
               where record_id = '{id}' and record_version = 2"
         ));
         findings(&format!("checksum col_notes {id} 2"));
@@ -91,9 +91,9 @@ $$;
             "es_username = 'x'",
             "es_timestamp = now()",
             "extra_metadata = '{\"a\": 1}'",
-            "columns = columns - 1",
-            "columns = columns || '[[\"stars\", null, \"9\"]]'",
-            "columns = jsonb_build_array(columns -> 1, columns -> 0) || (columns - 0 - 0)",
+            "columns = (columns::jsonb - 1)::json",
+            "columns = (columns::jsonb || '[[\"stars\", null, \"9\"]]')::json",
+            "columns = (jsonb_build_array(columns -> 1, columns -> 0) || (columns::jsonb - 0 - 0))::json",
         ] {
             // in a subtransaction of its own, taken back afterwards
             let found = ask(&format!(
@@ -108,7 +108,7 @@ $$;
     fn a_recomputed_checksum_is_found_by_the_link_after_it() {
         let (_, id) = with_history();
         tamper(&format!(
-            "update snackbase.audit_change set columns = replace(columns::text, '\"b\"', '\"B\"')::jsonb
+            "update snackbase.audit_change set columns = replace(columns::text, '\"b\"', '\"B\"')::json
               where record_id = '{id}' and record_version = 2;
              update snackbase.audit_change c set checksum = snackbase._audit_chain(snackbase._audit_header(c), c.columns, c.previous_hash)
               where record_id = '{id}' and record_version = 2"

@@ -10,8 +10,9 @@ create table snackbase.audit_change (
     record_id text collate "C" not null,
     -- 1, 2, … per record
     record_version bigint not null,
-    -- [[name, old, new], …] in the order of the table's columns; texts as docs/ledger.md defines them
-    columns jsonb not null,
+    -- [[name, old, new], …] in the order of the table's columns; texts as docs/ledger.md defines them. Type json: the text as
+    -- the recorder wrote it, which is smaller than jsonb and is not parsed to be stored
+    columns json not null,
     column_count smallint not null,
     user_id text not null,
     user_email text not null,

@@ -212,7 +212,7 @@ grant execute on function
     snackbase.audit_list(json), snackbase.audit_view(bigint), snackbase._audit_header(snackbase.audit_change),
     snackbase._audit_entries_json(snackbase.audit_change[], bigint, bigint, boolean),
     snackbase._audit_header_hash(uuid, text, text, timestamptz, text, text, text, timestamptz, text, text, bigint, text, text, text, text, text, text),
-    snackbase._audit_chain(bytea, jsonb, bytea), snackbase._audit_entries(bytea, jsonb, bytea), snackbase.auth_me()
+    snackbase._audit_chain(bytea, json, bytea), snackbase._audit_entries(bytea, json, bytea), snackbase.auth_me()
    to snackbase_gateway, snackbase_member, snackbase_superadmin;
 -- The gateway evaluates these calls before it has a role, so it needs the right to name them; each looks at the caller itself,
 -- or touches only what the role taken by enter() may touch.

@@ -44,7 +44,7 @@ rollback;
 begin;
 alter event trigger snackbase_guard_ddl disable;
 alter table snackbase.audit_change disable trigger all;
-update snackbase.audit_change set columns = replace(columns::text, 'two', 'tow')::jsonb where operation = 'UPDATE' and table_name = 'col_notes';
+update snackbase.audit_change set columns = replace(columns::text, 'two', 'tow')::json where operation = 'UPDATE' and table_name = 'col_notes';
 select kind, table_name, record_id = :'note' from snackbase.audit_verify(null, 100);
 rollback;
 begin;

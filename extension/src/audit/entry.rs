@@ -1,13 +1,16 @@
 //! Hashes of a stored change (design `ledger.md` §4, `docs/ledger.md`). Writing, showing and verifying call the same
 //! three functions with the same stored values, so they cannot disagree.
 
+use std::borrow::Cow;
+
+use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{JsonB, Uuid};
+use serde::Deserialize;
 use snackbase_core::ledger::{self, Column, Hash, Header};
 
 use crate::error::Error;
-use crate::json::timestamp_micros_text;
+use crate::json::{JsonText, timestamp_micros_text};
 
 /// The hash of what all column entries of a change share. One argument per member that varies.
 #[pg_extern(immutable, parallel_safe)]
@@ -57,8 +60,8 @@ fn _audit_header_hash(
 
 /// The checksum of a change: the hash of its last column entry.
 #[pg_extern(immutable, parallel_safe)]
-fn _audit_chain(header: &[u8], columns: JsonB, previous: Option<&[u8]>) -> Result<Vec<u8>, ErrorReport> {
-    let hashes = entry_hashes(header, &columns, previous)?;
+fn _audit_chain(header: &[u8], columns: JsonText, previous: Option<&[u8]>) -> Result<Vec<u8>, ErrorReport> {
+    let hashes = entry_hashes(header, &entries(&columns.0)?, previous)?;
     Ok(hashes.last().map(|hash| hash.to_vec()).unwrap_or_default())
 }
 
@@ -67,7 +70,7 @@ fn _audit_chain(header: &[u8], columns: JsonB, previous: Option<&[u8]>) -> Resul
 #[allow(clippy::type_complexity)]
 fn _audit_entries(
     header: &[u8],
-    columns: JsonB,
+    columns: JsonText,
     previous: Option<&[u8]>,
 ) -> Result<
     TableIterator<
@@ -83,20 +86,21 @@ fn _audit_entries(
     >,
     ErrorReport,
 > {
-    let hashes = entry_hashes(header, &columns, previous)?;
+    let entries = entries(&columns.0)?;
+    let hashes = entry_hashes(header, &entries, previous)?;
     let mut before = previous
         .map(|bytes| digest(bytes).map(|hash| ledger::to_hex(&hash)))
         .transpose()?;
     let mut rows = Vec::with_capacity(hashes.len());
-    for (index, ((name, old, new), hash)) in triples(&columns)?.into_iter().zip(&hashes).enumerate() {
+    for (index, (entry, hash)) in entries.into_iter().zip(&hashes).enumerate() {
         let checksum = ledger::to_hex(hash);
         let previous_hash = before.replace(checksum.clone());
-        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let owned = |text: Option<Text<'_>>| text.map(|text| text.0.into_owned());
         rows.push((
             index as i32 + 1,
-            name.to_owned(),
-            owned(old),
-            owned(new),
+            entry.0.into_owned(),
+            owned(entry.1),
+            owned(entry.2),
             checksum,
             previous_hash,
         ));
@@ -104,11 +108,8 @@ fn _audit_entries(
     Ok(TableIterator::new(rows))
 }
 
-fn entry_hashes(header: &[u8], columns: &JsonB, previous: Option<&[u8]>) -> Result<Vec<Hash>, Error> {
-    let columns: Vec<Column> = triples(columns)?
-        .into_iter()
-        .map(|(name, old, new)| Column { name, old, new })
-        .collect();
+fn entry_hashes(header: &[u8], entries: &[Entry<'_>], previous: Option<&[u8]>) -> Result<Vec<Hash>, Error> {
+    let columns: Vec<Column> = entries.iter().map(Entry::column).collect();
     Ok(ledger::entry_hashes(
         previous.map(digest).transpose()?,
         &digest(header)?,
@@ -120,19 +121,33 @@ fn digest(bytes: &[u8]) -> Result<Hash, Error> {
     Hash::try_from(bytes).map_err(|_| Error::Malformed("a hash of the ledger has 32 bytes".into()))
 }
 
-type Triple<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+/// One element of `columns`: name, old value, new value. Borrows from the text where it has no escapes.
+#[derive(Deserialize)]
+pub struct Entry<'a>(
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Option<Text<'a>>,
+    #[serde(borrow)] Option<Text<'a>>,
+);
 
-/// `[[name, old, new], …]` as stored.
-fn triples(columns: &JsonB) -> Result<Vec<Triple<'_>>, Error> {
-    let malformed = || Error::Malformed("columns of a change: [[name, old, new], …]".into());
-    columns
-        .0
-        .as_array()
-        .ok_or_else(malformed)?
-        .iter()
-        .map(|entry| match entry.as_array().map(Vec::as_slice) {
-            Some([name, old, new]) => Ok((name.as_str().ok_or_else(malformed)?, old.as_str(), new.as_str())),
-            _ => Err(malformed()),
-        })
-        .collect()
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Entry<'_> {
+    /// The same as the core hashes it.
+    pub fn column(&self) -> Column<'_> {
+        Column {
+            name: &self.0,
+            old: self.1.as_ref().map(|text| &*text.0),
+            new: self.2.as_ref().map(|text| &*text.0),
+        }
+    }
+}
+
+/// The entries of a change, from its `columns` as stored: `[[name, old, new], …]`. The one parser of that text.
+///
+/// # Errors
+/// 22023 when the text has another shape, which nothing of ours writes.
+pub fn entries(columns: &str) -> Result<Vec<Entry<'_>>, Error> {
+    serde_json::from_str(columns)
+        .map_err(|_| Error::Malformed("columns of a change: [[name, old, new], …]".into()))
 }

@@ -28,7 +28,7 @@ insert into snackbase.audit_change
        (account_id, operation, table_name, record_id, record_version, columns, column_count,
         user_id, user_email, user_name, auth_method, ip_address, user_agent, request_id,
         occurred_at, previous_hash, checksum)
-select r.account_id, $4, $5, r.record_id, r.version, r.columns, jsonb_array_length(r.columns),
+select r.account_id, $4, $5, r.record_id, r.version, r.columns, json_array_length(r.columns),
        a.user_id, a.user_email, a.user_email, a.auth_method, a.ip_address, a.user_agent, $9,
        a.now, r.previous_hash,
        snackbase._audit_chain(
@@ -39,7 +39,7 @@ select r.account_id, $4, $5, r.record_id, r.version, r.columns, jsonb_array_leng
                case when $8 = 'direct_sql' then host(inet_client_addr()) else $10 end as ip_address,
                case when $8 = 'direct_sql' then left(current_setting('application_name'), 500) else $11 end as user_agent
        ) a
- cross join (select u.account_id::uuid as account_id, u.record_id, u.columns::jsonb as columns, u.place,
+ cross join (select u.account_id::uuid as account_id, u.record_id, u.columns::json as columns, u.place,
                     p.checksum as previous_hash, coalesce(p.record_version, 0) + 1 as version
                from unnest($1, $2, $3) with ordinality as u(account_id, record_id, columns, place)
                left join lateral (

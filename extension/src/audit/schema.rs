@@ -7,11 +7,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use pgrx::JsonB;
 use serde_json::Value as Json;
 use snackbase_core::names;
 
+use super::entry::{self, Entry};
 use crate::error::Error;
+use crate::json::JsonText;
 use crate::spi;
 
 /// One thing that happened to a table.
@@ -44,13 +45,21 @@ pub fn events() -> Result<Events, Error> {
                     row.get::<i64>(1)?,
                     row.get::<String>(2)?,
                     row.get::<String>(3)?,
-                    row.get::<JsonB>(4)?,
+                    row.get::<JsonText>(4)?,
                 ) else {
                     continue;
                 };
-                let value = |column: &str, side: usize| text(&columns.0, column, side);
+                let entries = entry::entries(&columns.0)?;
+                // The old and the new value of a column.
+                let value = |column: &str| {
+                    let found = entries
+                        .iter()
+                        .map(Entry::column)
+                        .find(|entry| entry.name == column);
+                    found.map_or((None, None), |entry| (entry.old, entry.new))
+                };
                 if operation == "CREATE" {
-                    tables.extend(value("name", 2).map(|name| (record, names::table(name))));
+                    tables.extend(value("name").1.map(|name| (record, names::table(name))));
                     continue;
                 }
                 let Some(table) = tables.get(&record) else {
@@ -59,7 +68,8 @@ pub fn events() -> Result<Events, Error> {
                 let event = if operation == "DELETE" {
                     Some(Event::Dropped)
                 } else {
-                    let (before, after) = (stored(value("schema", 1)), stored(value("schema", 2)));
+                    let (before, after) = value("schema");
+                    let (before, after) = (stored(before), stored(after));
                     let gone: BTreeSet<String> = before.difference(&after).cloned().collect();
                     (!gone.is_empty()).then_some(Event::Removed(gone))
                 };
@@ -71,16 +81,6 @@ pub fn events() -> Result<Events, Error> {
         },
     )?;
     Ok(events)
-}
-
-/// The old (1) or new (2) value of a column in a change.
-fn text<'a>(columns: &'a Json, column: &str, side: usize) -> Option<&'a str> {
-    columns
-        .as_array()?
-        .iter()
-        .find(|entry| entry[0] == column)?
-        .get(side)?
-        .as_str()
 }
 
 /// The names of the fields of a schema that have a column.

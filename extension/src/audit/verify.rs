@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
+use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{JsonB, Uuid};
 use snackbase_core::ledger::to_hex;
 use snackbase_core::names::{quote, quote_literal};
 
+use super::entry;
 use super::schema::{self, Event};
 use crate::error::Error;
+use crate::json::JsonText;
 use crate::spi::{self, Cursor};
 
 /// Rows per fetch from a cursor.
@@ -152,7 +154,7 @@ struct Stored {
     key: Key,
     version: i64,
     operation: String,
-    columns: serde_json::Value,
+    columns: String,
     previous: Option<Vec<u8>>,
     checksum: Vec<u8>,
     computed: Vec<u8>,
@@ -264,7 +266,7 @@ fn read_change(row: &spi::Row<'_>) -> Result<Stored, Error> {
         ),
         version: row.get::<i64>(3)?.ok_or_else(missing)?,
         operation: row.get::<String>(4)?.ok_or_else(missing)?,
-        columns: row.get::<JsonB>(5)?.ok_or_else(missing)?.0,
+        columns: row.get::<JsonText>(5)?.ok_or_else(missing)?.0,
         previous: row.get::<Vec<u8>>(6)?,
         checksum: row.get::<Vec<u8>>(7)?.ok_or_else(missing)?,
         computed: row.get::<Vec<u8>>(8)?.ok_or_else(missing)?,
@@ -334,7 +336,7 @@ fn next_record(
         // operation, so the update can come after the delete. It does not bring the row back.
         let deleted = last.is_some() && image.is_none();
         if !(deleted && change.operation == "UPDATE") {
-            apply(&mut image, &change);
+            apply(&mut image, &change)?;
         }
         last = Some((change.version, change.checksum));
         current = match changes.next_if(|next| next.as_ref().is_ok_and(|next| next.key == key)) {
@@ -357,24 +359,21 @@ fn happen(image: &mut Image, event: &Event) {
     }
 }
 
-fn apply(image: &mut Image, change: &Stored) {
+fn apply(image: &mut Image, change: &Stored) -> Result<(), Error> {
     if change.operation == "DELETE" {
         *image = None;
-        return;
+        return Ok(());
     }
     let Record { columns, lost } = image.get_or_insert_default();
     *lost = false;
     if change.operation == "CREATE" {
         columns.clear();
     }
-    for entry in change.columns.as_array().into_iter().flatten() {
-        if let Some([name, _, new]) = entry.as_array().map(Vec::as_slice) {
-            columns.insert(
-                name.as_str().unwrap_or_default().to_owned(),
-                new.as_str().map(str::to_owned),
-            );
-        }
+    for entry in &entry::entries(&change.columns)? {
+        let entry = entry.column();
+        columns.insert(entry.name.to_owned(), entry.new.map(str::to_owned));
     }
+    Ok(())
 }
 
 /// Compares the live rows up to `key` with what the ledger says of it.
