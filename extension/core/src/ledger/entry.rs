@@ -95,17 +95,31 @@ pub fn entry_hashes(previous: Option<Hash>, header: &Hash, columns: &[Column]) -
     let mut buffer = Vec::with_capacity(256);
     let mut previous = previous.unwrap_or_default();
     let entry = |column: &Column| {
-        let mut object = Object::new(&mut buffer);
-        object
-            .member("column_name", Some(column.name))
-            .member("new_value", column.new)
-            .member("old_value", column.old);
-        let mut hash = Sha256::new();
-        hash.update(previous);
-        hash.update(header);
-        hash.update(Sha256::digest(object.finish()));
-        previous = hash.finalize().into();
+        previous = entry_hash(&previous, header, &column_hash_in(&mut buffer, column));
         previous
     };
     columns.iter().map(entry).collect()
+}
+
+/// SHA-256 of the canonical JSON of a column.
+pub fn column_hash(column: &Column) -> Hash {
+    column_hash_in(&mut Vec::with_capacity(256), column)
+}
+
+fn column_hash_in(buffer: &mut Vec<u8>, column: &Column) -> Hash {
+    let mut object = Object::new(buffer);
+    object
+        .member("column_name", Some(column.name))
+        .member("new_value", column.new)
+        .member("old_value", column.old);
+    Sha256::digest(object.finish()).into()
+}
+
+/// The hash of one entry: of the entry before (32 zero bytes if there is none), the header and the column.
+pub fn entry_hash(previous: &Hash, header: &Hash, column: &Hash) -> Hash {
+    let mut bytes = [0; 96];
+    bytes[..32].copy_from_slice(previous);
+    bytes[32..64].copy_from_slice(header);
+    bytes[64..].copy_from_slice(column);
+    Sha256::digest(bytes).into()
 }

@@ -7,13 +7,18 @@
 
 pub mod block;
 mod canonical;
+mod chains;
 pub mod checkpoint;
 mod entry;
+pub mod export;
+pub mod finding;
+pub mod lines;
 pub mod merkle;
 pub mod note;
+pub mod proof;
 pub mod v1;
 
-pub use entry::{Column, HASH_VERSION, Header, entry_hashes, header_hash};
+pub use entry::{Column, HASH_VERSION, Header, column_hash, entry_hash, entry_hashes, header_hash};
 
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
