@@ -8,6 +8,7 @@
 //! | `crash/` | What is left when processes of the server are killed under load? |
 //! | `differential/` | Do all doors agree with a small reference about random rules, rows and requests? |
 //! | `dump/` | Does a dump restore to the same thing? |
+//! | `upgrade/` | Does a newer major version of Postgres take everything over? |
 //! | `garbage/` | Is whatever does not fit refused, with nothing written and nobody hurt? |
 //! | `wire/` | How many round trips does a request cost? |
 //! | `sdk/` | Does the published JavaScript client work, unchanged? Does ours (`clients/js`) on top of it? |
@@ -20,4 +21,5 @@ mod http;
 mod psql;
 mod race;
 mod sdk;
+mod upgrade;
 mod wire;

@@ -49,6 +49,12 @@ pg_choose() {
     case "$PG_CONFIG" in "$WHEEL_DIR"/*) export PGRX_HOME="$TARGET_DIR/pgrx" ;; esac
 }
 
+# The major version that the test of upgrades goes to from the chosen one; nothing when there is none yet. (17 comes in no
+# wheel, and to skip a version is allowed.)
+pg_next() {
+    case "$PG" in 15) echo 16 ;; 16 | 17) echo 18 ;; esac
+}
+
 # The private copy of the chosen server under $1; prints its bin directory. Extension files inside $1 survive.
 server_link() {
     local base="$1" bin kind source copy

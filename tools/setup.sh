@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install what is missing to build and test: system packages, cargo-pgrx, its configuration.
-# Usage: tools/setup.sh [node] [wrk] [shellcheck]   (further programs a target needs)
+# Usage: tools/setup.sh [node] [wrk] [shellcheck] [next]   (further programs a target needs; next: a newer Postgres, too)
 # shellcheck source=shell.sh
 . "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 # shellcheck source=postgres.sh
@@ -87,6 +87,7 @@ fi
 for program in "$@"; do
     case "$program" in
         node) need node nodejs; need npm npm ;;
+        next) ;; # at the end
         *) need "$program" "$program" ;;
     esac
 done
@@ -104,3 +105,8 @@ if ! grep -qsF "pg$PG = \"$PG_CONFIG\"" "$pgrx_config"; then
     mkdir -p "$(dirname "$pgrx_config")"
     cargo pgrx init "--pg$PG=$PG_CONFIG" >&2
 fi
+
+for program in "$@"; do
+    next="$(pg_next)"
+    if [ "$program" = next ] && [ -n "$next" ]; then PG_CONFIG="" PG="$next" "$ROOT/tools/setup.sh"; fi
+done

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # `make test`: every kind of test, then how many of each ran.
-# Usage: tools/test.sh [KIND…]   (unit db e2e; default all)
+# Usage: tools/test.sh [KIND…]   (unit db e2e upgrade; default all)
 # shellcheck source=shell.sh
 . "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 cd "$ROOT"
 
 kinds=("$@")
-[ $# -gt 0 ] || kinds=(unit db e2e)
+[ $# -gt 0 ] || kinds=(unit db e2e upgrade)
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
 report=()
@@ -23,15 +23,17 @@ for kind in "${kinds[@]}"; do
         db) command=(tools/db.sh) ;;
         e2e)
             tools/npm.sh tests/sdk demo clients/js
-            command=(tools/with-cluster.sh cargo test --package snackbase-e2e)
+            # (those of the next kind need a second server)
+            command=(tools/with-cluster.sh cargo test --package snackbase-e2e -- --skip upgrade::)
             ;;
+        upgrade) command=(tools/upgrade.sh) ;;
         *) die "unknown kind of test: $kind" ;;
     esac
     status=0
     "${command[@]}" 2>&1 | tee "$log" || status=$?
     passed="$(count passed)" failed="$(count failed)"
     if [ "$status" -ne 0 ]; then broken="$broken $kind"; [ "$failed" -gt 0 ] || failed=1; fi
-    report+=("$(printf '%-5s %5d passed  %5d failed' "$kind" "$passed" "$failed")")
+    report+=("$(printf '%-7s %5d passed  %5d failed' "$kind" "$passed" "$failed")")
     passed_total=$((passed_total + passed)) failed_total=$((failed_total + failed))
 done
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run a command against a throw-away cluster that holds the extension, and clean up after it.
-# Usage: tools/with-cluster.sh [--release] COMMAND…
+# Usage: tools/with-cluster.sh [--release] [--next] COMMAND…
 #
 # The command finds in its environment:
 #   PGHOST PGPORT PGUSER PGDATABASE   the cluster's socket directory, port, superuser and maintenance database
@@ -9,6 +9,7 @@
 #   SNACKBASE_TEST_TEMPLATE           a database with only the extension in it, to copy
 #   SNACKBASE_TEST_LOG                the cluster's log; its lines have user, database and SQLSTATE after the process number
 #   SNACKBASE_TEST_SPARE_HOST, _PORT  a second, empty cluster with the extension's files (for restores)
+#   SNACKBASE_TEST_NEXT_BIN           with --next: the programs of a newer server with the extension (for upgrades)
 # and psql, pg_dump, pg_restore, pgbench of the same version in PATH.
 # shellcheck source=shell.sh
 . "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
@@ -17,7 +18,9 @@
 
 profile=dev
 if [ "${1:-}" = --release ]; then profile=release; shift; fi
-[ $# -gt 0 ] || die "usage: tools/with-cluster.sh [--release] COMMAND…"
+next=
+if [ "${1:-}" = --next ]; then next=yes; shift; fi
+[ $# -gt 0 ] || die "usage: tools/with-cluster.sh [--release] [--next] COMMAND…"
 pg_choose
 
 say "Building gateway and extension ($profile, PostgreSQL $PG)"
@@ -36,6 +39,18 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM
 extension_package "$home/server" "$profile"
+if [ -n "$next" ]; then
+    # (a subshell: what it chooses must not become this script's choice)
+    (
+        PG="$(pg_next)" PG_CONFIG=
+        pg_choose
+        say "Building the extension for PostgreSQL $PG, too"
+        server_link "$home/next" >"$home/next-bin"
+        extension_package "$home/next" "$profile"
+    )
+    SNACKBASE_TEST_NEXT_BIN="$(cat "$home/next-bin")"
+    export SNACKBASE_TEST_NEXT_BIN
+fi
 
 # A crash of the machine may cost these clusters their data; tests do not wait for disks. Benchmarks do.
 settings="fsync = off"

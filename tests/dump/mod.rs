@@ -7,7 +7,7 @@ use snackbase_e2e::{Database, Gateway, World, environment};
 use tokio::process::Command;
 
 /// Writes the query that gives one line per table of ours: name, rows, and a digest of all of them.
-const CONTENTS: &str = "
+pub const CONTENTS: &str = "
     select 'select string_agg(line, e''\\n'' order by line) from (' || string_agg(format(
         'select format(''%s %%s %%s'', count(*), md5(coalesce(string_agg(t::text, e''\\n'' order by t::text), ''''))) as line from %1$s as t %2$s',
         c.oid::regclass,
@@ -150,7 +150,7 @@ async fn spare(database: &str, sql: &str) -> String {
 
 /// Two lists of lines are equal; says which lines are not.
 #[track_caller]
-fn same(what: &str, restored: &str, original: &str) {
+pub fn same(what: &str, restored: &str, original: &str) {
     let missing: Vec<_> = original
         .lines()
         .filter(|line| !restored.lines().any(|other| other == *line))

@@ -47,7 +47,12 @@ impl Cluster {
         let bin = std::env::split_paths(&path)
             .find(|directory| directory.join("initdb").is_file())
             .expect("the server's programs are in PATH");
-        let cluster = Self::at(name, bin);
+        Self::create_with(bin, name, settings).await
+    }
+
+    /// The same with the server's programs of another directory.
+    pub async fn create_with(bin: PathBuf, name: &str, settings: &str) -> Self {
+        let cluster = Self::at(bin, name);
         for directory in ["data", "socket"] {
             cluster.directory(directory);
         }
@@ -63,8 +68,7 @@ impl Cluster {
         cluster
     }
 
-    /// A cluster under `name` with the programs of `bin`, whose files are not made yet.
-    pub fn at(name: &str, bin: PathBuf) -> Self {
+    fn at(bin: PathBuf, name: &str) -> Self {
         let log =
             std::fs::metadata(environment("SNACKBASE_TEST_LOG")).expect("the cluster of the tests has a log");
         let home = Path::new(&environment("SNACKBASE_TEST_SPARE_HOST"))
@@ -96,7 +100,7 @@ impl Cluster {
     }
 
     /// A new directory in the home of the cluster, for its owner alone.
-    pub fn directory(&self, name: &str) -> PathBuf {
+    fn directory(&self, name: &str) -> PathBuf {
         use std::os::unix::fs::{PermissionsExt, chown};
         let directory = self.home.join(name);
         std::fs::create_dir(&directory).expect("a new directory");
@@ -106,7 +110,7 @@ impl Cluster {
     }
 
     /// Append the usual configuration and `settings`.
-    pub fn configure(&self, settings: &str) {
+    fn configure(&self, settings: &str) {
         use std::io::Write;
         // What is written survives the end of any process: it is in the system's cache. `fsync` protects against the end
         // of the system, which no test brings about.
@@ -134,6 +138,22 @@ impl Cluster {
             name: name.to_owned(),
             command,
         }
+    }
+
+    /// A client program of the server, connected as the superuser.
+    pub fn client(&self, name: &str) -> Program {
+        let mut program = self.program(name);
+        program
+            .command
+            .env("PGHOST", self.home.join("socket"))
+            .env("PGPORT", "5432")
+            .env("PGUSER", "postgres");
+        program
+    }
+
+    /// Where a file of the cluster's owner can be made.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.home.join(name)
     }
 
     /// Start, and wait until it answers.
@@ -311,16 +331,24 @@ impl Program {
     }
 
     /// Run it and insist on its success; returns what it printed.
-    pub async fn run(mut self) -> String {
+    pub async fn run(self) -> String {
+        self.attempt()
+            .await
+            .unwrap_or_else(|complaint| panic!("{complaint}"))
+    }
+
+    /// Run it; returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails: all it printed.
+    pub async fn attempt(mut self) -> Result<String, String> {
         let output = self.command.output().await.expect("the program starts");
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            output.status.success(),
-            "{} failed: {printed}{}",
-            self.name,
-            String::from_utf8_lossy(&output.stderr)
-        );
-        printed
+        if output.status.success() {
+            return Ok(printed);
+        }
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{} failed: {printed}{complaints}", self.name))
     }
 }
 

@@ -127,3 +127,26 @@ pub async fn findings(session: &Session, arguments: &str) -> Vec<String> {
     let sql = format!("select f::text from snackbase.audit_verify(max_errors => 20{arguments}) f");
     lines(session, &sql).await
 }
+
+/// One step of the sealer; a snapshot or transaction of nobody is in its way for long.
+///
+/// # Panics
+/// When it fails.
+pub async fn seal(session: &Session) {
+    session
+        .batch_execute("select snackbase.audit_seal()")
+        .await
+        .unwrap_or_else(|error| panic!("the sealer: {error:?}"));
+}
+
+/// How many changes no block covers.
+pub async fn unsealed(session: &Session) -> u64 {
+    let count = session
+        .value(
+            "select count(*) from snackbase.audit_change c
+              where not exists (select from snackbase.audit_block b
+                                 where b.system_identifier = c.system_identifier and b.from_xid <= c.xid and c.xid < b.to_xid)",
+        )
+        .await;
+    count.parse().expect("a number")
+}
