@@ -22,11 +22,13 @@ impl<'a> Object<'a> {
         self.buffer.push(b'"');
         self.buffer.extend_from_slice(key.as_bytes());
         self.buffer.extend_from_slice(b"\":");
-        match value {
-            Some(text) => string(self.buffer, text),
-            None => self.buffer.extend_from_slice(b"null"),
-        }
+        write_value(self.buffer, value);
         self
+    }
+
+    /// How many bytes there are so far.
+    pub(super) fn length(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Closes the object and returns its bytes.
@@ -36,9 +38,17 @@ impl<'a> Object<'a> {
     }
 }
 
-/// A JSON string as RFC 8785 §3.2.2.2 writes it: escapes only where JSON demands them, the short form where there is
+/// Appends a string, or `null`, as [`write_string`] does.
+pub(super) fn write_value(buffer: &mut Vec<u8>, value: Option<&str>) {
+    match value {
+        Some(text) => write_string(buffer, text),
+        None => buffer.extend_from_slice(b"null"),
+    }
+}
+
+/// Appends a JSON string as RFC 8785 §3.2.2.2 writes it: escapes only where JSON demands them, the short form where there is
 /// one, everything else as UTF-8.
-fn string(buffer: &mut Vec<u8>, text: &str) {
+pub fn write_string(buffer: &mut Vec<u8>, text: &str) {
     buffer.push(b'"');
     let bytes = text.as_bytes();
     let mut start = 0;
@@ -82,7 +92,7 @@ mod tests {
 
     fn written(text: &str) -> String {
         let mut buffer = Vec::new();
-        string(&mut buffer, text);
+        write_string(&mut buffer, text);
         String::from_utf8(buffer).expect("canonical JSON is UTF-8")
     }
 

@@ -18,7 +18,11 @@ pub mod note;
 pub mod proof;
 pub mod v1;
 
-pub use entry::{Column, HASH_VERSION, Header, column_hash, entry_hash, entry_hashes, header_hash};
+pub use canonical::write_string;
+pub use entry::{
+    Column, ColumnHasher, HASH_VERSION, Header, SharedHeader, column_hash, entry_hash, entry_hashes,
+    header_hash,
+};
 
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
