@@ -100,8 +100,7 @@ mod tests {
               where p.pronamespace = 'snackbase'::regnamespace and p.prosecdef
               order by 1")
         .says(
-            "_audit_record snackbase_owner\n\
-             _bi_view_drop snackbase_reader\n\
+            "_bi_view_drop snackbase_reader\n\
              _bi_view_lock snackbase_reader\n\
              _bi_view_replace snackbase_reader\n\
              _collection_load snackbase_owner\n\

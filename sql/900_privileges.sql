@@ -49,7 +49,7 @@ begin
     for item in
         select p.oid::regprocedure as signature
           from pg_catalog.pg_proc p
-         where p.pronamespace = 'snackbase'::regnamespace and (p.prosecdef or p.proname = '_audit_record')
+         where p.pronamespace = 'snackbase'::regnamespace and p.prosecdef
     loop
         execute format('alter function %s owner to snackbase_owner', item.signature);
     end loop;
@@ -107,13 +107,6 @@ grant select on snackbase.collections, snackbase.collection_rules, snackbase.mig
                 snackbase.audit_block, snackbase.audit_block_account, snackbase.audit_checkpoint, snackbase.audit_key, snackbase.audit_anchor
    to snackbase_superadmin;
 
--- The recorder writes as the owner and prints values the same way in every session.
-alter function snackbase._audit_record() security definer;
-alter function snackbase._audit_record() set search_path = pg_catalog, pg_temp;
-alter function snackbase._audit_record() set extra_float_digits = 1;
-alter function snackbase._audit_record() set datestyle = 'ISO, YMD';
-alter function snackbase._audit_record() set intervalstyle = 'postgres';
-alter function snackbase._audit_record() set bytea_output = 'hex';
 alter function snackbase.audit_verify(uuid, int) set search_path = pg_catalog, pg_temp;
 alter function snackbase.audit_verify(uuid, int) set extra_float_digits = 1;
 alter function snackbase.audit_verify(uuid, int) set datestyle = 'ISO, YMD';

@@ -233,7 +233,19 @@ fn instant(value: TimestampWithTimeZone) -> Option<Timestamp> {
 
 /// `YYYY-MM-DDTHH:MM:SS.ffffffZ`: the form of instants in the ledger.
 pub fn timestamp_micros_text(value: TimestampWithTimeZone) -> String {
-    instant(value).map_or_else(|| value.to_iso_string(), |instant| format!("{instant:.6}"))
+    let mut text = String::new();
+    write_timestamp_micros(&mut text, value);
+    text
+}
+
+/// Appends the form of instants in the ledger.
+pub fn write_timestamp_micros(out: &mut String, value: TimestampWithTimeZone) {
+    use std::fmt::Write;
+    match instant(value) {
+        // Writing into a String cannot fail.
+        Some(instant) => _ = write!(out, "{instant:.6}"),
+        None => out.push_str(&value.to_iso_string()),
+    }
 }
 
 /// RFC 3339 in UTC, with `Z`, and a fraction only when it is not zero; independent of session settings.

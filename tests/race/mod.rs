@@ -129,6 +129,39 @@ async fn the_trail_of_one_record_never_forks() {
 }
 
 #[tokio::test]
+async fn a_record_that_is_created_again_continues_its_history() {
+    let world = World::new().await;
+    let account = world.account_id("alice");
+    for (number, isolation) in ["read committed", "repeatable read", "serializable"]
+        .into_iter()
+        .enumerate()
+    {
+        let id = format!("00000000-0000-4000-8000-00000000000{number}");
+        let create = format!(
+            "insert into snackbase.col_posts (id, account_id, title) values ('{id}', '{account}', 'x')"
+        );
+        let early = world.database.superuser().await;
+        let other = world.database.superuser().await;
+        early
+            .batch_execute(&format!("begin isolation level {isolation}; select 1"))
+            .await
+            .expect("begins, with a snapshot from before");
+        other.batch_execute(&create).await.expect("created");
+        let delete = format!("delete from snackbase.col_posts where id = '{id}'");
+        other.batch_execute(&delete).await.expect("deleted");
+        early
+            .batch_execute(&format!("{create}; commit"))
+            .await
+            .unwrap_or_else(|error| panic!("{isolation}: {error}"));
+        let history = format!(
+            "select string_agg(operation || record_version, ' ' order by id) from snackbase.audit_change where record_id = '{id}'"
+        );
+        assert_eq!(other.value(&history).await, "CREATE1 DELETE2 CREATE3");
+    }
+    assert_eq!(world.audit_findings().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn nothing_stays_on_a_pooled_connection() {
     let world = World::with(&[("SNACKBASE_DB_POOL_SIZE", "1")]).await;
     world.rules("posts", json!({"list_rule": "@owns_record()"})).await;

@@ -346,8 +346,8 @@ fn values_change_their_type_or_stay() {
         ("Infinity", Number, Text, None),
         ("5", Number, Json, Some("5")),
         ("5", Number, Date, None),
-        ("t", Boolean, Text, Some("true")),
-        ("f", Boolean, Number, Some("0")),
+        ("true", Boolean, Text, Some("true")),
+        ("false", Boolean, Number, Some("0")),
         ("2026-01-02T00:00:00.000000Z", Datetime, Date, Some("2026-01-02")),
         ("2026-01-02T00:00:00.000001Z", Datetime, Date, None),
         (

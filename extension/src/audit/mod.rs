@@ -1,17 +1,25 @@
 //! The audit trail, level 1 of the ledger: one change per row written, linked to the same record's change before it.
 //!
-//! - [`record`]: the trigger that writes changes, one batch per statement
+//! - [`record`]: the trigger that makes changes of the rows a statement wrote
 //! - [`image`]: a row as texts, independent of session settings
+//! - [`treatment`]: what a column's text becomes before it is stored
+//! - [`origin`]: who, how, and from where
+//! - [`store`]: where changes are written, below SQL
+//! - [`cache`]: what a backend knows of tables
 //! - [`schema`]: what became of the tables of collections
 //! - [`entry`]: hashes of a stored change, the same for writing, showing and verifying
 //! - [`seal`]: the sealer, which closes blocks over committed changes
 //! - [`verify`]: `audit_verify()`, record chains and live rows
 
+mod cache;
 pub mod entry;
 mod image;
+mod origin;
 pub mod record;
 mod schema;
 pub mod seal;
+mod store;
+mod treatment;
 mod verify;
 
 /// What is stored instead of a secret value.

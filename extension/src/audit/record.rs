@@ -1,55 +1,29 @@
 //! The recorder: a statement trigger that turns the rows a statement wrote into changes of the ledger.
 //!
 //! Transition tables give all rows of a statement at once, whatever wrote them: INSERT, COPY, MERGE, ON CONFLICT, a
-//! cascade. They are read in batches, so memory stays flat, and each batch is one INSERT. The predecessor of a change
-//! is looked up by the unique key of the chain; the lock on the record's own row already orders its writers, so the
-//! ledger needs no lock of its own, and a fork fails on that key.
+//! cascade. They are read row by row and written in batches, so memory stays flat. The predecessor of a change is looked up
+//! by the unique key of the chain; the lock on the record's own row already orders its writers, so the ledger needs no lock of
+//! its own, and a fork fails on that key.
 //!
-//! The function is `SECURITY DEFINER` (the owner alone may insert into the ledger) and pins the settings that output
-//! functions read; both are said in `900_privileges.sql`.
+//! A row is read once: each value is printed, escaped and hashed where it stands, and what is the same for the whole statement
+//! (who, the beginning of the header) is made once. What the catalogs say of a table is kept by the backend.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgMemoryContexts};
+use snackbase_core::ledger::{ColumnHasher, Hash, Header, SharedHeader, entry_hash, write_string};
 
-use super::image::{self, Column};
-use crate::context::{Context, SYSTEM_ACCOUNT};
+use super::cache;
+use super::image::{self, Column, bytes_of_uuid};
+use super::origin::Origin;
+use super::store::{Change, Ledger, Shared};
+use super::treatment::Treatment;
+use crate::context::SYSTEM_ACCOUNT;
 use crate::error::{Error, raise};
-use crate::{guc, json, spi};
-
-/// Rows per INSERT into the ledger.
-const BATCH: usize = 1000;
-
-const INSERT: &str = "
-insert into snackbase.audit_change
-       (account_id, operation, table_name, record_id, record_version, columns, column_count,
-        user_id, user_email, user_name, auth_method, ip_address, user_agent, request_id,
-        occurred_at, previous_hash, checksum)
-select r.account_id, $4, $5, r.record_id, r.version, r.columns, json_array_length(r.columns),
-       a.user_id, a.user_email, a.user_email, a.auth_method, a.ip_address, a.user_agent, $9,
-       a.now, r.previous_hash,
-       snackbase._audit_chain(
-           snackbase._audit_header_hash(r.account_id, a.auth_method, null, null, null, null, a.ip_address, a.now,
-               $4, r.record_id, r.version, $9, $5, a.user_agent, a.user_email, a.user_id, a.user_email),
-           r.columns, r.previous_hash)
-  from (select clock_timestamp() as now, $6 as user_id, $7 as user_email, $8 as auth_method,
-               case when $8 = 'direct_sql' then host(inet_client_addr()) else $10 end as ip_address,
-               case when $8 = 'direct_sql' then left(current_setting('application_name'), 500) else $11 end as user_agent
-       ) a
- cross join (select u.account_id::uuid as account_id, u.record_id, u.columns::json as columns, u.place,
-                    p.checksum as previous_hash, coalesce(p.record_version, 0) + 1 as version
-               from unnest($1, $2, $3) with ordinality as u(account_id, record_id, columns, place)
-               left join lateral (
-                    select c.checksum, c.record_version
-                      from snackbase.audit_change c
-                     where c.account_id = u.account_id::uuid and c.table_name = $5 and c.record_id = u.record_id
-                     order by c.record_version desc
-                     limit 1) p on true
-            ) r
- order by r.place";
+use crate::{guc, json};
 
 /// Records the rows of one statement. Trigger arguments: the key column (several joined by a comma), then the columns
 /// stored as `***`.
@@ -65,14 +39,63 @@ fn _audit_record<'a>(
     Ok(None)
 }
 
+fn record(trigger: &PgTrigger<'_>) -> Result<(), Error> {
+    let data = trigger.trigger_data();
+    // SAFETY: the trigger manager gives every call its trigger.
+    let recorder = cache::get(unsafe { (*data.tg_trigger).tgoid }, || Recorder::new(trigger))?;
+    let mut old = Rows::open(data, data.tg_oldtable);
+    let mut new = Rows::open(data, data.tg_newtable);
+    let mut memory = PgMemoryContexts::new("snackbase values");
+    let mut printing = None;
+    let mut writer: Option<Writer> = None;
+    let mut row = Row::default();
+    // Old and new rows of an UPDATE come in the same order.
+    loop {
+        let (before, after) = (old.next(), new.next());
+        if before.is_none() && after.is_none() {
+            break;
+        }
+        printing.get_or_insert_with(|| guc::CanonicalPrinting::begin(!recorder.is_plain));
+        // SAFETY: nothing allocated inside outlives it: texts are copied into the row.
+        unsafe {
+            memory.switch_to(|_| recorder.read(before, after, &mut row))?;
+            memory.reset();
+        }
+        if row.hashes.is_empty() {
+            continue;
+        }
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            None => writer.insert(Writer::open(&recorder)?),
+        };
+        writer.write(&row)?;
+    }
+    if let Some(writer) = writer {
+        writer.ledger.close();
+    }
+    Ok(())
+}
+
 /// What the rows of one table need to become changes.
 struct Recorder {
     table: String,
     operation: &'static str,
-    columns: Vec<Column>,
+    columns: Vec<Audited>,
+    /// Positions in `columns`.
     keys: Vec<usize>,
     account: Account,
-    masked: Vec<bool>,
+    is_plain: bool,
+    /// Where the columns keep what they need to print.
+    _memory: OwnMemory,
+}
+
+/// A column, and how it goes into the ledger.
+struct Audited {
+    column: Column,
+    treatment: Treatment,
+    hasher: ColumnHasher,
+    /// The beginning of its entry in `columns` of the change: `["title",`
+    opening: Vec<u8>,
 }
 
 /// Where the account of a row is.
@@ -82,80 +105,26 @@ enum Account {
     System,
 }
 
-/// One row as the ledger will hold it.
-struct Change {
-    account: String,
-    record: String,
-    columns: String,
-}
-
+/// One row as the ledger will hold it. Used again for the next: no allocation per row.
 #[derive(Default)]
-struct Batch {
-    accounts: Vec<Option<String>>,
-    records: Vec<Option<String>>,
-    columns: Vec<Option<String>>,
-    /// Account and record of every change here.
-    seen: HashSet<(String, String)>,
-}
-
-impl Batch {
-    /// Adds a change, or gives it back when its record has one here already.
-    fn try_push(&mut self, change: Change) -> Option<Change> {
-        if self
-            .seen
-            .contains(&(change.account.clone(), change.record.clone()))
-        {
-            return Some(change);
-        }
-        self.push(change);
-        None
-    }
-
-    fn push(&mut self, change: Change) {
-        self.seen.insert((change.account.clone(), change.record.clone()));
-        self.accounts.push(Some(change.account));
-        self.records.push(Some(change.record));
-        self.columns.push(Some(change.columns));
-    }
-}
-
-/// What follows a batch.
-enum Next {
-    End,
-    Batch,
-    /// A second change of a record in the batch before. It must see that one as its predecessor, so it begins the next.
-    Again(Change),
-}
-
-fn record(trigger: &PgTrigger<'_>) -> Result<(), Error> {
-    let data = trigger.trigger_data();
-    let recorder = Recorder::new(trigger)?;
-    let mut old = Rows::open(data, data.tg_oldtable);
-    let mut new = Rows::open(data, data.tg_newtable);
-    let mut memory = PgMemoryContexts::new("snackbase audit batch");
-    let mut batch = Batch::default();
-    loop {
-        // SAFETY: nothing allocated inside outlives the batch: its texts are Rust strings.
-        let next = unsafe {
-            let next = memory.switch_to(|_| recorder.fill(&mut batch, &mut old, &mut new))?;
-            memory.reset();
-            next
-        };
-        recorder.write(std::mem::take(&mut batch))?;
-        match next {
-            Next::End => return Ok(()),
-            Next::Batch => {}
-            Next::Again(change) => batch.push(change),
-        }
-    }
+struct Row {
+    account: [u8; 16],
+    record: String,
+    /// `[[name, old, new], …]`: every column on CREATE and DELETE, the changed ones on UPDATE.
+    columns: Vec<u8>,
+    /// One per entry of `columns`; empty when nothing changed.
+    hashes: Vec<Hash>,
+    old: String,
+    new: String,
 }
 
 impl Recorder {
-    fn new(trigger: &PgTrigger<'_>) -> Result<Recorder, Error> {
+    fn new(trigger: &PgTrigger<'_>) -> Result<(pg_sys::Oid, Recorder), Error> {
         let internal = |e: PgTriggerError| Error::Internal(e.to_string());
         let relation = trigger.relation().map_err(internal)?;
         let table = relation.name().to_owned();
-        let columns = image::columns(&relation.tuple_desc());
+        let memory = OwnMemory::new();
+        let columns = image::columns_in(&relation.tuple_desc(), memory.0);
         let arguments = trigger.extra_args().map_err(internal)?;
         let position = |name: &str| columns.iter().position(|c| c.name == name);
         let key_names = arguments.first().map(String::as_str).unwrap_or("id");
@@ -172,154 +141,275 @@ impl Recorder {
             }
             None => Account::System,
         };
-        let masked = columns
-            .iter()
-            .map(|c| arguments.iter().skip(1).any(|argument| *argument == c.name))
-            .collect();
         let operation = match trigger.op().map_err(internal)? {
             PgTriggerOperation::Insert => "CREATE",
             PgTriggerOperation::Update => "UPDATE",
             PgTriggerOperation::Delete => "DELETE",
             PgTriggerOperation::Truncate => return Err(Error::Internal("TRUNCATE has no rows".into())),
         };
-        Ok(Recorder {
-            table,
+        let recorder = Recorder {
             operation,
-            columns,
             keys,
             account,
-            masked,
+            is_plain: columns.iter().all(|column| column.is_plain),
+            columns: columns
+                .into_iter()
+                .map(|column| {
+                    let mut opening = b"[".to_vec();
+                    write_string(&mut opening, &column.name);
+                    opening.push(b',');
+                    Audited {
+                        treatment: Treatment::of(&column.name, arguments.get(1..).unwrap_or_default()),
+                        hasher: ColumnHasher::new(&column.name),
+                        opening,
+                        column,
+                    }
+                })
+                .collect(),
+            table,
+            _memory: memory,
+        };
+        Ok((relation.oid(), recorder))
+    }
+
+    /// Makes one row of the transition tables into `row`.
+    fn read(&self, before: Option<Values>, after: Option<Values>, row: &mut Row) -> Result<(), Error> {
+        row.columns.clear();
+        row.hashes.clear();
+        row.columns.push(b'[');
+        let updates = before.is_some() && after.is_some();
+        for audited in &self.columns {
+            let Audited {
+                column, treatment, ..
+            } = audited;
+            let value = |values: Option<Values>| values.and_then(|values| values.get(column));
+            let (old, new) = (value(before), value(after));
+            if updates {
+                match (old, new) {
+                    (None, None) => continue,
+                    // SAFETY: both are values of this column.
+                    (Some(old), Some(new)) if unsafe { column.is_same(old, new) } => continue,
+                    _ => {}
+                }
+            }
+            for (value, text) in [(old, &mut row.old), (new, &mut row.new)] {
+                text.clear();
+                if let Some(value) = value {
+                    // SAFETY: a value of this column.
+                    unsafe { column.write(value, text) };
+                }
+            }
+            if updates && old.is_some() == new.is_some() && row.old == row.new {
+                continue;
+            }
+            if old.is_some() {
+                treatment.apply(&mut row.old);
+            }
+            if new.is_some() {
+                treatment.apply(&mut row.new);
+            }
+            let text = |value: Option<pg_sys::Datum>, text| value.map(|_| text);
+            audited.write(
+                text(old, row.old.as_str()),
+                text(new, row.new.as_str()),
+                &mut row.columns,
+                &mut row.hashes,
+            );
+        }
+        row.columns.push(b']');
+        if row.hashes.is_empty() {
+            return Ok(());
+        }
+        let Some(values) = after.or(before) else {
+            return Ok(());
+        };
+        row.account = match self.account {
+            Account::Column(index) => match values.get(&self.columns[index].column) {
+                // SAFETY: accounts are named by uuids.
+                Some(value) => unsafe { bytes_of_uuid(value) },
+                None => system_account(),
+            },
+            Account::System => system_account(),
+        };
+        row.record.clear();
+        for &index in &self.keys {
+            let column = &self.columns[index].column;
+            if let Some(value) = values.get(column) {
+                if !row.record.is_empty() {
+                    row.record.push(':');
+                }
+                // SAFETY: a value of this column.
+                unsafe { column.write(value, &mut row.record) };
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Audited {
+    /// Appends the entry of this column, and its hash: the values are escaped once for both.
+    fn write(&self, old: Option<&str>, new: Option<&str>, columns: &mut Vec<u8>, hashes: &mut Vec<Hash>) {
+        if !hashes.is_empty() {
+            columns.push(b',');
+        }
+        columns.extend_from_slice(&self.opening);
+        let write = |columns: &mut Vec<u8>, value: Option<&str>| {
+            let start = columns.len();
+            match value {
+                Some(text) => write_string(columns, text),
+                None => columns.extend_from_slice(b"null"),
+            }
+            start..columns.len()
+        };
+        let old = write(columns, old);
+        columns.push(b',');
+        let new = write(columns, new);
+        hashes.push(self.hasher.hash(&columns[old], &columns[new]));
+        columns.push(b']');
+    }
+}
+
+fn system_account() -> [u8; 16] {
+    uuid::Uuid::parse_str(SYSTEM_ACCOUNT)
+        .unwrap_or_default()
+        .into_bytes()
+}
+
+/// Writes the changes of one statement.
+struct Writer<'a> {
+    recorder: &'a Recorder,
+    origin: Origin,
+    ledger: Ledger,
+    /// Microseconds since 2000-01-01; the changes of a batch have one instant.
+    occurred_at: i64,
+    /// What the headers of the account that came last have in common.
+    header: Option<([u8; 16], SharedHeader)>,
+    /// Version and checksum of changes that the ledger has not written yet, by account and record. One statement may write a row
+    /// twice: a record that is deleted clears each of the references of another record by an UPDATE of its own.
+    unwritten: HashMap<Vec<u8>, (i64, Hash)>,
+    key: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn open(recorder: &'a Recorder) -> Result<Writer<'a>, Error> {
+        let origin = Origin::current()?;
+        let ledger = Ledger::open(&Shared {
+            operation: recorder.operation,
+            table: &recorder.table,
+            origin: &origin,
+        })?;
+        Ok(Writer {
+            recorder,
+            origin,
+            ledger,
+            occurred_at: now(),
+            header: None,
+            unwritten: HashMap::new(),
+            key: Vec::new(),
         })
     }
 
-    /// Reads up to [`BATCH`] rows. Old and new rows of an UPDATE come in the same order. One statement may write a row
-    /// twice: a record that is deleted clears each of the references of another record by an UPDATE of its own.
-    fn fill(&self, batch: &mut Batch, old: &mut Rows, new: &mut Rows) -> Result<Next, Error> {
-        for _ in 0..BATCH {
-            let before = old.next(&self.columns);
-            let after = new.next(&self.columns);
-            let Some(row) = after.as_ref().or(before.as_ref()) else {
-                return Ok(Next::End);
-            };
-            let account = match self.account {
-                Account::Column(index) => row[index].clone().unwrap_or_else(|| SYSTEM_ACCOUNT.to_owned()),
-                Account::System => SYSTEM_ACCOUNT.to_owned(),
-            };
-            let key: Vec<&str> = self
-                .keys
-                .iter()
-                .filter_map(|&index| row[index].as_deref())
-                .collect();
-            if let Some(columns) = self.changed_columns(before.as_deref(), after.as_deref()) {
-                let change = Change {
-                    account,
-                    record: key.join(":"),
-                    columns,
-                };
-                if let Some(change) = batch.try_push(change) {
-                    return Ok(Next::Again(change));
-                }
-            }
+    fn write(&mut self, row: &Row) -> Result<(), Error> {
+        self.key.clear();
+        self.key.extend_from_slice(&row.account);
+        self.key.extend_from_slice(row.record.as_bytes());
+        let newest = match self.unwritten.get(&self.key) {
+            Some(newest) => Some(*newest),
+            None => self.ledger.newest(&row.account, &row.record)?,
+        };
+        let (version, previous) =
+            newest.map_or((1, None), |(version, checksum)| (version + 1, Some(checksum)));
+        let header = self.header(&row.account).hash(&row.record, version);
+        let start = previous.unwrap_or_default();
+        let checksum = row
+            .hashes
+            .iter()
+            .fold(start, |previous, column| entry_hash(&previous, &header, column));
+        let full = self.ledger.push(&Change {
+            account: row.account,
+            record: &row.record,
+            version,
+            columns: &row.columns,
+            // Postgres allows 1,600 columns.
+            count: row.hashes.len() as i16,
+            occurred_at: self.occurred_at,
+            previous,
+            checksum,
+        });
+        if full {
+            self.unwritten.clear();
+            self.occurred_at = now();
+            self.header = None;
+        } else if self.recorder.operation != "CREATE" {
+            self.unwritten.insert(self.key.clone(), (version, checksum));
         }
-        Ok(Next::Batch)
+        Ok(())
     }
 
-    /// `[[name, old, new], …]`: every column on CREATE and DELETE, the changed ones on UPDATE; `None` when none did.
-    fn changed_columns(
-        &self,
-        before: Option<&[Option<String>]>,
-        after: Option<&[Option<String>]>,
-    ) -> Option<String> {
-        let mut out = String::from("[");
-        for (index, column) in self.columns.iter().enumerate() {
-            let old = before.and_then(|row| row[index].as_deref());
-            let new = after.and_then(|row| row[index].as_deref());
-            if before.is_some() && after.is_some() && old == new {
-                continue;
-            }
-            if out.len() > 1 {
-                out.push(',');
-            }
-            out.push('[');
-            json::write_text(&mut out, &column.name);
-            for value in [old, new] {
-                out.push(',');
-                match value {
-                    Some(_) if self.masked[index] => json::write_text(&mut out, super::MASK),
-                    Some(text) => json::write_text(&mut out, text),
-                    None => out.push_str("null"),
+    fn header(&mut self, account: &[u8; 16]) -> &SharedHeader {
+        let kept = self.header.take().filter(|(of, _)| of == account);
+        let kept = kept.unwrap_or_else(|| {
+            let origin = &self.origin;
+            let id = uuid::Uuid::from_bytes(*account).to_string();
+            let instant = |micros: i64| {
+                let mut text = String::new();
+                // SAFETY: an instant is passed as the number itself.
+                if let Some(instant) = unsafe { TimestampWithTimeZone::from_datum(micros.into(), false) } {
+                    json::write_timestamp_micros(&mut text, instant);
                 }
-            }
-            out.push(']');
-        }
-        out.push(']');
-        (out.len() > 2).then_some(out)
-    }
-
-    fn write(&self, batch: Batch) -> Result<(), Error> {
-        if batch.records.is_empty() {
-            return Ok(());
-        }
-        let actor = Actor::current();
-        spi::update(
-            INSERT,
-            &[
-                spi::text_array(batch.accounts),
-                spi::text_array(batch.records),
-                spi::text_array(batch.columns),
-                self.operation.into(),
-                self.table.as_str().into(),
-                actor.id.into(),
-                actor.email.into(),
-                actor.method.into(),
-                guc::REQUEST_ID.get().into(),
-                guc::IP_ADDRESS.get().into(),
-                guc::USER_AGENT.get().into(),
-            ],
-            |_| Ok(()),
-        )
+                text
+            };
+            let header = SharedHeader::new(&Header {
+                account_id: &id,
+                auth_method: Some(&origin.auth_method),
+                es_reason: origin.es_reason.as_deref(),
+                es_timestamp: origin.es_timestamp.map(instant).as_deref(),
+                es_username: origin.es_username.as_deref(),
+                extra_metadata: None,
+                ip_address: origin.ip_address.as_deref(),
+                occurred_at: &instant(self.occurred_at),
+                operation: self.recorder.operation,
+                record_id: "",
+                record_version: 0,
+                request_id: origin.request_id.as_deref(),
+                table_name: &self.recorder.table,
+                user_agent: origin.user_agent.as_deref(),
+                user_email: &origin.user_email,
+                user_id: &origin.user_id,
+                user_name: &origin.user_name,
+            });
+            (*account, header)
+        });
+        &self.header.insert(kept).1
     }
 }
 
-/// Who the ledger says did it (contract `audit.md` §5.3).
-struct Actor {
-    id: String,
-    email: String,
-    method: String,
+/// The wall clock, in microseconds since 2000-01-01.
+fn now() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
 }
 
-impl Actor {
-    fn current() -> Actor {
-        let context = Context::current();
-        if context.is_anonymous() {
-            return Actor {
-                id: "anonymous".into(),
-                email: "anonymous".into(),
-                method: "anonymous".into(),
-            };
-        }
-        match (context.auth_method, guc::USER_ID.get()) {
-            (Some(method), Some(id)) => Actor {
-                id,
-                email: guc::USER_EMAIL.get().unwrap_or_default(),
-                method,
-            },
-            _ => {
-                let role = spi::session_user();
-                Actor {
-                    email: format!("{role}@direct.local"),
-                    id: role,
-                    method: "direct_sql".into(),
-                }
-            }
-        }
-    }
-}
-
-/// The rows of one transition table, as texts.
+/// The rows of one transition table.
 struct Rows {
     store: *mut pg_sys::Tuplestorestate,
     slot: *mut pg_sys::TupleTableSlot,
+}
+
+/// The values of a row, until the next one of its [`Rows`] is read.
+#[derive(Clone, Copy)]
+struct Values {
+    values: *const pg_sys::Datum,
+    nulls: *const bool,
+}
+
+impl Values {
+    /// The value of a column; None for NULL.
+    fn get(&self, column: &Column) -> Option<pg_sys::Datum> {
+        let index = column.number - 1;
+        // SAFETY: there is one value and one flag per attribute of the relation, and the column is one of them.
+        unsafe { (!*self.nulls.add(index)).then(|| *self.values.add(index)) }
+    }
 }
 
 impl Rows {
@@ -343,34 +433,27 @@ impl Rows {
         }
     }
 
-    /// The next row: one text per column of `columns`.
-    fn next(&mut self, columns: &[Column]) -> Option<Vec<Option<String>>> {
+    /// The next row.
+    fn next(&mut self) -> Option<Values> {
         if self.store.is_null() {
             return None;
         }
         // SAFETY: store and slot are live (see `open`); after slot_getsomeattrs the value arrays have one element per
-        // attribute of the relation, and a column's number is within them.
+        // attribute of the relation.
         unsafe {
-            // A row of a store that was spilled to disk is allocated here, and freed by the slot when the next one comes:
-            // it must not lie in the context of the batch, which is reset in between.
-            let batch = pg_sys::MemoryContextSwitchTo((*self.slot).tts_mcxt);
+            // A row of a store that was spilled to disk is allocated here, and freed by the slot when the next one comes.
+            let caller = pg_sys::MemoryContextSwitchTo((*self.slot).tts_mcxt);
             let found = pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot);
-            pg_sys::MemoryContextSwitchTo(batch);
+            pg_sys::MemoryContextSwitchTo(caller);
             if !found {
                 return None;
             }
             let count = (*(*self.slot).tts_tupleDescriptor).natts;
             pg_sys::slot_getsomeattrs_int(self.slot, count);
-            let slot = &*self.slot;
-            Some(
-                columns
-                    .iter()
-                    .map(|column| {
-                        let index = column.number - 1;
-                        column.text(*slot.tts_values.add(index), *slot.tts_isnull.add(index))
-                    })
-                    .collect(),
-            )
+            Some(Values {
+                values: (*self.slot).tts_values,
+                nulls: (*self.slot).tts_isnull,
+            })
         }
     }
 }
@@ -380,6 +463,33 @@ impl Drop for Rows {
         if !self.slot.is_null() && !std::thread::panicking() {
             // SAFETY: made in `open`, dropped once. After a Postgres error the memory context frees it instead.
             unsafe { pg_sys::ExecDropSingleTupleTableSlot(self.slot) };
+        }
+    }
+}
+
+/// A memory context that lives as long as this does.
+struct OwnMemory(pg_sys::MemoryContext);
+
+impl OwnMemory {
+    fn new() -> OwnMemory {
+        // SAFETY: below the context that is never reset; the name is a literal, as Postgres wants.
+        OwnMemory(unsafe {
+            pg_sys::AllocSetContextCreateExtended(
+                pg_sys::TopMemoryContext,
+                c"snackbase recorder".as_ptr(),
+                pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
+                pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
+                pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
+            )
+        })
+    }
+}
+
+impl Drop for OwnMemory {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: made in `new`, deleted once; whoever printed with it is gone.
+            unsafe { pg_sys::MemoryContextDelete(self.0) };
         }
     }
 }

@@ -33,8 +33,8 @@ fn image(value: &str, field_type: FieldType) -> String {
     match field_type {
         FieldType::Datetime => format!("snackbase._instant_text({value})"),
         other if other.text_like() => value.to_owned(),
-        // format() prints as the type's output function does; a cast of a boolean to text does not.
-        _ => format!("case when {value} is not null then format('%s', {value}) end"),
+        // A cast of a boolean says true or false, of everything else what the output function prints.
+        _ => format!("({value})::text"),
     }
 }
 

@@ -8,8 +8,8 @@ use super::{FieldType, Value, convert, time};
 /// not a value of that type. Nothing is guessed, rounded or cut: a moment is a date only at midnight UTC, a number is a
 /// boolean only if it is 0 or 1, a text is what HTTP would accept for the new type.
 ///
-/// `image` is what the type's output function prints, and for a moment `YYYY-MM-DDTHH:MM:SS.ffffffZ` (the texts of the
-/// audit trail); the result is what its input function reads.
+/// `image` is the text that the audit trail has: what the type's output function prints, but `true` and `false` for a boolean and
+/// `YYYY-MM-DDTHH:MM:SS.ffffffZ` for a moment. The result is what its input function reads.
 ///
 /// ```
 /// use snackbase_core::schema::{FieldType, retype};
@@ -52,7 +52,7 @@ pub fn retype(image: &str, from: FieldType, to: FieldType) -> Option<String> {
 fn wire(image: &str, from: FieldType) -> Option<Json> {
     Some(match from {
         FieldType::Number => Json::Number(serde_json::from_str::<Number>(image).ok()?),
-        FieldType::Boolean => Json::Bool(image == "t"),
+        FieldType::Boolean => Json::Bool(image == "true"),
         FieldType::Datetime => {
             let text = time::parse_datetime(image)?;
             let Some((seconds, fraction)) = text.strip_suffix('Z').and_then(|text| text.split_once('.'))
