@@ -52,7 +52,7 @@ impl Cluster {
 
     /// The same with the server's programs of another directory.
     pub async fn create_with(bin: PathBuf, name: &str, settings: &str) -> Self {
-        let cluster = Self::at(bin, name);
+        let cluster = Self::at(name, bin);
         for directory in ["data", "socket"] {
             cluster.directory(directory);
         }
@@ -68,7 +68,8 @@ impl Cluster {
         cluster
     }
 
-    fn at(bin: PathBuf, name: &str) -> Self {
+    /// A cluster under `name` with the programs of `bin`, whose files are not made yet.
+    pub fn at(name: &str, bin: PathBuf) -> Self {
         let log =
             std::fs::metadata(environment("SNACKBASE_TEST_LOG")).expect("the cluster of the tests has a log");
         let home = Path::new(&environment("SNACKBASE_TEST_SPARE_HOST"))
@@ -94,13 +95,18 @@ impl Cluster {
         self.home.join("data")
     }
 
+    /// The directory of its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.home.join("socket")
+    }
+
     /// The directory of the server's programs.
     pub fn bin(&self) -> &Path {
         &self.bin
     }
 
     /// A new directory in the home of the cluster, for its owner alone.
-    fn directory(&self, name: &str) -> PathBuf {
+    pub fn directory(&self, name: &str) -> PathBuf {
         use std::os::unix::fs::{PermissionsExt, chown};
         let directory = self.home.join(name);
         std::fs::create_dir(&directory).expect("a new directory");
@@ -110,8 +116,7 @@ impl Cluster {
     }
 
     /// Append the usual configuration and `settings`.
-    fn configure(&self, settings: &str) {
-        use std::io::Write;
+    pub fn configure(&self, settings: &str) {
         // What is written survives the end of any process: it is in the system's cache. `fsync` protects against the end
         // of the system, which no test brings about.
         let usual = format!(
@@ -119,10 +124,16 @@ impl Cluster {
              max_connections = 120\nfsync = off\nlog_line_prefix = '%m [%p] %q%u@%d %e '\n{settings}\n",
             self.home.join("socket").display()
         );
+        self.set(&usual);
+    }
+
+    /// Append lines of configuration, for the next start.
+    pub fn set(&self, settings: &str) {
+        use std::io::Write;
         std::fs::OpenOptions::new()
             .append(true)
             .open(self.data().join("postgresql.conf"))
-            .and_then(|mut file| file.write_all(usual.as_bytes()))
+            .and_then(|mut file| writeln!(file, "{settings}"))
             .expect("the configuration can be written");
     }
 
@@ -276,10 +287,15 @@ impl Cluster {
             .expect("the extension");
     }
 
+    /// The server's log.
+    pub fn log(&self) -> String {
+        let log = std::fs::read(self.home.join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// The last lines of the server's log.
     pub fn log_end(&self) -> String {
-        let log = std::fs::read(self.home.join("log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
