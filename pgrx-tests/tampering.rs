@@ -173,7 +173,7 @@ $$;
         tamper(&format!(
             "insert into snackbase.col_notes select * from public.kept where id = '{id}'"
         ));
-        findings(&format!("live col_notes {id}"));
+        findings(&format!("live col_notes {id} 4"));
     }
 
     #[pg_test]

@@ -107,11 +107,24 @@ grant select on snackbase.collections, snackbase.collection_rules, snackbase.mig
                 snackbase.audit_block, snackbase.audit_block_account, snackbase.audit_checkpoint, snackbase.audit_key, snackbase.audit_anchor
    to snackbase_superadmin;
 
-alter function snackbase.audit_verify(uuid, int) set search_path = pg_catalog, pg_temp;
-alter function snackbase.audit_verify(uuid, int) set extra_float_digits = 1;
-alter function snackbase.audit_verify(uuid, int) set datestyle = 'ISO, YMD';
-alter function snackbase.audit_verify(uuid, int) set intervalstyle = 'postgres';
-alter function snackbase.audit_verify(uuid, int) set bytea_output = 'hex';
+do $$
+declare
+    item regprocedure;
+begin
+    for item in
+        select p.oid from pg_catalog.pg_proc p
+         where p.pronamespace = 'snackbase'::regnamespace and p.proname in ('audit_verify', 'audit_verify_report')
+    loop
+        execute format('alter function %s set search_path = pg_catalog, pg_temp', item);
+        execute format('alter function %s set extra_float_digits = 1', item);
+        execute format('alter function %s set datestyle = ''ISO, YMD''', item);
+        execute format('alter function %s set intervalstyle = ''postgres''', item);
+        execute format('alter function %s set bytea_output = ''hex''', item);
+        -- Two or three sorts at a time, whatever the server allows: memory stays flat.
+        execute format('alter function %s set work_mem = ''16MB''', item);
+    end loop;
+end
+$$;
 
 -- What changes a schema waits for a busy table no longer than this; "does not exist, skipping" is not news to whoever does
 -- it; and values become the texts of the trail, as in the recorder.
@@ -232,9 +245,11 @@ grant execute on function
     snackbase._account_create(text, text, text, boolean), snackbase._account_detail(snackbase.accounts), snackbase._account_find(text),
     snackbase._account_code_take(), snackbase._account_code_after(int), snackbase._account_code_text(int), snackbase._account_code_value(text),
     snackbase._slug_from(text), snackbase._slug_problem(text), snackbase._slug_check(text, text),
-    snackbase._user_create(uuid, text, text, int, boolean, boolean, json), snackbase._user_json(snackbase.users),
-    snackbase.audit_verify(uuid, int), snackbase._audit_image(anyelement, text[])
+    snackbase._user_create(uuid, text, text, int, boolean, boolean, json), snackbase._user_json(snackbase.users)
    to snackbase_superadmin;
+grant execute on function
+    snackbase.audit_verify(uuid, bigint, boolean, int, text), snackbase.audit_verify_report(json)
+   to snackbase_gateway, snackbase_superadmin;
 grant execute on function
     snackbase.collection_list(bigint, bigint, text, text, text), snackbase.collection_names(), snackbase.collection_view(text),
     snackbase.collection_define(json), snackbase.collection_change(text, json), snackbase.collection_drop(text),

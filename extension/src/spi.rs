@@ -1,7 +1,9 @@
 //! Running one statement with bound parameters. The only SPI calls of the house.
 //!
 //! Plans are kept per backend and role: under row security a plan belongs to the role it was made for, and a rule,
-//! grant or table that changes makes Postgres re-plan by itself.
+//! grant or table that changes makes Postgres re-plan by itself. [`scan`] reads many rows at one snapshot.
+
+pub mod scan;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -281,45 +283,6 @@ fn run<R>(
         };
         read(rows)
     })
-}
-
-/// A query whose rows are fetched batch by batch; closed when dropped, or with the transaction.
-pub struct Cursor(String);
-
-impl Cursor {
-    /// Opens a cursor for a statement without parameters.
-    ///
-    /// # Errors
-    /// [`Error::Spi`].
-    pub fn open(statement: &str) -> Result<Cursor, Error> {
-        Spi::connect(|client| Ok(Cursor(client.try_open_cursor(statement, &[])?.detach_into_name())))
-    }
-
-    /// The next rows, at most `count`; fewer at the end.
-    ///
-    /// # Errors
-    /// What `read` returns, and [`Error::Spi`].
-    pub fn fetch<T>(
-        &mut self,
-        count: i64,
-        read: impl Fn(&Row<'_>) -> Result<T, Error>,
-    ) -> Result<Vec<T>, Error> {
-        Spi::connect(|client| {
-            let mut cursor = client.find_cursor(&self.0)?;
-            let rows = cursor.fetch(count)?.map(|row| read(&row)).collect();
-            cursor.detach_into_name();
-            rows
-        })
-    }
-}
-
-impl Drop for Cursor {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // A cursor found and not detached is closed. An error here would only mean that it is gone already.
-            let _ = Spi::connect(|client| client.find_cursor(&self.0).map(drop));
-        }
-    }
 }
 
 /// A `text[]` parameter.

@@ -82,6 +82,7 @@ statements! {
     MacroTest = "select case when snackbase.enter($1, 'superadmin') then snackbase.macro_test($2, $3) end";
     AuditList = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_list($2) end";
     AuditView = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_view($2) end";
+    AuditVerify = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_verify_report($2) end";
     AccountList = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_list($2, $3, $4, $5, $6) end";
     AccountCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_create($2, $3) end";
     AccountView = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_view($2) end";
@@ -434,7 +435,7 @@ fn no_connection(failure: PoolError<tokio_postgres::Error>) -> Error {
 }
 
 /// The failure in words: the server's own message where there is one, else the driver's and its reason.
-fn cause(failure: &tokio_postgres::Error) -> String {
+pub(crate) fn cause(failure: &tokio_postgres::Error) -> String {
     if let Some(refused) = failure.as_db_error() {
         return format!("{} {}", refused.code().code(), refused.message());
     }

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use snackbase_gateway::audit_verify;
 use snackbase_gateway::auth::Caller;
 use snackbase_gateway::config::{self, Config};
 use snackbase_gateway::db::{self, Statement};
@@ -40,6 +41,16 @@ enum Command {
     },
     /// Check settings and database, and print what is wrong.
     Doctor,
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Verify the ledger: chains of records, live rows, blocks, checkpoints. Findings go to standard output, one a line.
+    /// Exit code 0: nothing is wrong, 1: findings, 2: it could not run.
+    Verify(audit_verify::Options),
 }
 
 /// Sentences for the operator, and the exit code.
@@ -97,6 +108,7 @@ fn run(command: Command) -> Result<(), Failure> {
                 force,
             } => create_superadmin(config, email, password, force).await,
             Command::Doctor => doctor(&config).await,
+            Command::Audit(Audit::Verify(options)) => verify(&config, &options).await,
         }
     })
 }
@@ -250,4 +262,23 @@ async fn doctor(config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     Err(format!("{severe} severe findings: the gateway would not start.").into())
+}
+
+async fn verify(config: &Config, options: &audit_verify::Options) -> Result<(), Failure> {
+    let outcome = audit_verify::run(config, options)
+        .await
+        .map_err(|sentence| Failure {
+            sentences: vec![sentence],
+            code: 2,
+        })?;
+    for finding in &outcome.findings {
+        println!("{finding}");
+    }
+    match outcome.findings.is_empty() {
+        true => {
+            println!("{}", outcome.summary);
+            Ok(())
+        }
+        false => Err(outcome.summary.into()),
+    }
 }

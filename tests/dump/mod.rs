@@ -229,7 +229,7 @@ async fn a_restored_database_is_the_same_and_adds_nothing() {
             "{format}: no new entry"
         );
         assert_eq!(
-            spare(name, "select count(*) from snackbase.audit_verify(null, 100)").await,
+            spare(name, "select count(*) from snackbase.audit_verify()").await,
             "0",
             "{format}: intact"
         );
@@ -285,11 +285,7 @@ async fn a_restored_database_is_the_same_and_adds_nothing() {
         .expect(201);
     assert_eq!(account["account_code"], "AA0003");
     assert_eq!(
-        spare(
-            "restored_custom",
-            "select count(*) from snackbase.audit_verify(null, 100)"
-        )
-        .await,
+        spare("restored_custom", "select count(*) from snackbase.audit_verify()").await,
         "0"
     );
 }

@@ -16,7 +16,7 @@ commit;
 select operation, column_name, old_value, new_value, user_email, extra_metadata
   from snackbase.audit_log
  where table_name = 'col_notes' and column_name in ('line', 'secret_token') order by id;
-select count(*) from snackbase.audit_verify(null, 100);
+select count(*) from snackbase.audit_verify();
 
 -- the owner and a superuser are refused alike
 update snackbase.audit_change set user_email = 'nobody';
@@ -30,27 +30,27 @@ create trigger mine before insert on snackbase.audit_change for each row execute
 set session_replication_role = replica;
 update snackbase.audit_change set user_email = 'nobody';
 reset session_replication_role;
-select count(*) from snackbase.audit_verify(null, 100);
+select count(*) from snackbase.audit_verify();
 
 -- a superuser who takes the guard away first is found out: a row changed, a row removed, an entry changed
 begin;
 alter event trigger snackbase_guard_ddl disable;
 alter table snackbase.col_notes disable trigger all;
 update snackbase.col_notes set line = 'three';
-select kind, table_name, record_id = :'note' from snackbase.audit_verify(null, 100);
+select kind, table_name, record_id = :'note' from snackbase.audit_verify();
 delete from snackbase.col_notes;
-select kind, table_name, record_id = :'note' from snackbase.audit_verify(null, 100);
+select kind, table_name, record_id = :'note' from snackbase.audit_verify();
 rollback;
 begin;
 alter event trigger snackbase_guard_ddl disable;
 alter table snackbase.audit_change disable trigger all;
 update snackbase.audit_change set columns = replace(columns::text, 'two', 'tow')::json where operation = 'UPDATE' and table_name = 'col_notes';
-select kind, table_name, record_id = :'note' from snackbase.audit_verify(null, 100);
+select kind, table_name, record_id = :'note' from snackbase.audit_verify();
 rollback;
 begin;
 alter event trigger snackbase_guard_ddl disable;
 alter table snackbase.audit_change disable trigger all;
 delete from snackbase.audit_change where operation = 'UPDATE' and table_name = 'col_notes';
-select kind, table_name, record_id = :'note' from snackbase.audit_verify(null, 100);
+select kind, table_name, record_id = :'note' from snackbase.audit_verify();
 rollback;
-select count(*) from snackbase.audit_verify(null, 100);
+select count(*) from snackbase.audit_verify();

@@ -104,7 +104,7 @@ impl World {
     pub async fn audit_findings(&self) -> Vec<String> {
         let superuser = self.database.superuser().await;
         let rows = superuser
-            .query("select kind || ' ' || coalesce(table_name, '') || ' ' || coalesce(record_id, '') from snackbase.audit_verify(null, 100)", &[])
+            .query("select kind || ' ' || coalesce(table_name, '') || ' ' || coalesce(record_id, '') from snackbase.audit_verify()", &[])
             .await
             .unwrap_or_else(|error| panic!("audit_verify: {error:?}"));
         rows.iter().map(|row| row.get(0)).collect()

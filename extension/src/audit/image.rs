@@ -6,10 +6,10 @@
 use std::ffi::CStr;
 use std::fmt::Write;
 
+use pgrx::PgTupleDesc;
 use pgrx::datum::FromDatum;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::{AnyElement, PgTupleDesc};
 
 use crate::json;
 
@@ -212,55 +212,4 @@ impl Column {
 pub unsafe fn bytes_of_uuid(datum: pg_sys::Datum) -> [u8; 16] {
     // SAFETY: a uuid is passed by reference, as 16 bytes without alignment.
     unsafe { datum.cast_mut_ptr::<[u8; 16]>().read_unaligned() }
-}
-
-/// A row as a JSON object of texts, `{"column": "text" or null}`; columns named in `masked` show `***` unless NULL.
-/// What `audit_verify()` compares with the trail.
-#[pg_extern(stable, parallel_restricted)]
-fn _audit_image(row: AnyElement, masked: Vec<String>) -> String {
-    // SAFETY: the argument is a row of a table (audit_verify passes whole-row references), so its datum is a
-    // composite value; deforming fills one datum and one null flag per attribute of its own description.
-    let texts: Vec<(String, Option<String>)> = unsafe {
-        let header =
-            pg_sys::pg_detoast_datum(row.datum().cast_mut_ptr()).cast::<pg_sys::HeapTupleHeaderData>();
-        let type_id = (*header).t_choice.t_datum.datum_typeid;
-        let type_mod = (*header).t_choice.t_datum.datum_typmod;
-        let description =
-            PgTupleDesc::from_pg_is_copy(pg_sys::lookup_rowtype_tupdesc_copy(type_id, type_mod));
-        let mut tuple = pg_sys::HeapTupleData {
-            t_len: pgrx::varlena::varsize(header.cast()) as u32,
-            t_data: header,
-            ..Default::default()
-        };
-        let mut datums = vec![pg_sys::Datum::from(0usize); description.len()];
-        let mut nulls = vec![true; description.len()];
-        pg_sys::heap_deform_tuple(
-            &mut tuple,
-            description.as_ptr(),
-            datums.as_mut_ptr(),
-            nulls.as_mut_ptr(),
-        );
-        columns(&description)
-            .into_iter()
-            .map(|column| {
-                let text = column.text(datums[column.number - 1], nulls[column.number - 1]);
-                (column.name, text)
-            })
-            .collect()
-    };
-    let mut out = String::from("{");
-    for (index, (name, text)) in texts.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        json::write_text(&mut out, name);
-        out.push(':');
-        match text {
-            Some(_) if masked.contains(name) => json::write_text(&mut out, super::MASK),
-            Some(text) => json::write_text(&mut out, text),
-            None => out.push_str("null"),
-        }
-    }
-    out.push('}');
-    out
 }

@@ -11,9 +11,10 @@ use serde_json::Value as Json;
 use snackbase_core::names;
 
 use super::entry::{self, Entry};
+use crate::context::SYSTEM_ACCOUNT;
 use crate::error::Error;
-use crate::json::JsonText;
-use crate::spi;
+use crate::spi::Acting;
+use crate::spi::scan::Reader;
 
 /// One thing that happened to a table.
 pub enum Event {
@@ -26,60 +27,62 @@ pub enum Event {
 /// Events by table name, each with the id of the change that tells it, in their order.
 pub type Events = HashMap<String, Vec<(i64, Event)>>;
 
-/// Reads the changes of definitions.
+/// Reads the changes of definitions, as the owner: they are the system account's, and tell no values of anybody.
 ///
 /// # Errors
-/// 42501, raised by Postgres, when the caller may not read the ledger.
-pub fn events() -> Result<Events, Error> {
+/// As [`Reader::scan`].
+pub fn events(reader: &Reader) -> Result<Events, Error> {
+    let _owner = Acting::begin(c"snackbase_owner");
     let mut tables: HashMap<String, String> = HashMap::new();
     let mut events = Events::new();
-    spi::select(
-        "select c.id, c.record_id::text, c.operation, c.columns
-           from snackbase.audit_change c
-          where c.table_name = 'collections'
-          order by c.id",
+    let mut changes = reader.scan(
+        &format!(
+            "select c.id, c.record_id, c.operation, c.columns
+               from snackbase.audit_change c
+              where c.account_id = '{SYSTEM_ACCOUNT}' and c.table_name = 'collections'
+              order by c.id"
+        ),
         &[],
-        |rows| {
-            for row in rows {
-                let (Some(id), Some(record), Some(operation), Some(columns)) = (
-                    row.get::<i64>(1)?,
-                    row.get::<String>(2)?,
-                    row.get::<String>(3)?,
-                    row.get::<JsonText>(4)?,
-                ) else {
-                    continue;
-                };
-                let entries = entry::entries(&columns.0)?;
-                // The old and the new value of a column.
-                let value = |column: &str| {
-                    let found = entries
-                        .iter()
-                        .map(Entry::column)
-                        .find(|entry| entry.name == column);
-                    found.map_or((None, None), |entry| (entry.old, entry.new))
-                };
-                if operation == "CREATE" {
-                    tables.extend(value("name").1.map(|name| (record, names::table(name))));
-                    continue;
-                }
-                let Some(table) = tables.get(&record) else {
-                    continue;
-                };
-                let event = if operation == "DELETE" {
-                    Some(Event::Dropped)
-                } else {
-                    let (before, after) = value("schema");
-                    let (before, after) = (stored(before), stored(after));
-                    let gone: BTreeSet<String> = before.difference(&after).cloned().collect();
-                    (!gone.is_empty()).then_some(Event::Removed(gone))
-                };
-                if let Some(event) = event {
-                    events.entry(table.clone()).or_default().push((id, event));
-                }
-            }
-            Ok(())
-        },
     )?;
+    while changes.advance() {
+        let (Some(id), Some(record), Some(operation), Some(columns)) =
+            (changes.int(0), changes.text(1), changes.text(2), changes.text(3))
+        else {
+            continue;
+        };
+        // A change that does not read is reported where its hash is checked.
+        let entries = entry::entries(columns).unwrap_or_default();
+        // The old and the new value of a column.
+        let value = |column: &str| {
+            let found = entries
+                .iter()
+                .map(Entry::column)
+                .find(|entry| entry.name == column);
+            found.map_or((None, None), |entry| (entry.old, entry.new))
+        };
+        if operation == "CREATE" {
+            tables.extend(
+                value("name")
+                    .1
+                    .map(|name| (record.to_owned(), names::table(name))),
+            );
+            continue;
+        }
+        let Some(table) = tables.get(record) else {
+            continue;
+        };
+        let event = if operation == "DELETE" {
+            Some(Event::Dropped)
+        } else {
+            let (before, after) = value("schema");
+            let (before, after) = (stored(before), stored(after));
+            let gone: BTreeSet<String> = before.difference(&after).cloned().collect();
+            (!gone.is_empty()).then_some(Event::Removed(gone))
+        };
+        if let Some(event) = event {
+            events.entry(table.clone()).or_default().push((id, event));
+        }
+    }
     Ok(events)
 }
 

@@ -1,5 +1,7 @@
 //! The audit trail, for superadmins. Source: audit contract §3.1 and §3.2.
 
+pub mod verify;
+
 use axum::http::Uri;
 use serde_json::{Map, Value};
 

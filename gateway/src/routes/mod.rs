@@ -88,6 +88,7 @@ pub fn app(state: State) -> Router {
         .at("/roles/permissions/{id}", delete(roles::remove_permission))
         .at("/permissions/{id}", delete(roles::remove_permission))
         .at("/audit-logs", get(audit::list))
+        .at("/audit-logs/verify", get(audit::verify::verify))
         .at("/audit-logs/{id}", get(audit::view))
         .at("/records/{collection}", get(records::list).post(records::create))
         .at("/records/{collection}/aggregate", get(records::aggregate))

@@ -105,6 +105,7 @@ const GUARDED: &[(&str, &str)] = &[
     ("PUT", "/api/v1/collections/posts/rules"),
     ("GET", "/api/v1/audit-logs"),
     ("GET", "/api/v1/audit-logs/1"),
+    ("GET", "/api/v1/audit-logs/verify"),
 ];
 
 /// The routes that an anonymous caller may use too.
@@ -321,6 +322,7 @@ async fn a_route_for_superadmins_asks_who_is_there_before_it_says_what_does_not_
         ("POST", "/api/v1/accounts", "{}"),
         ("GET", "/api/v1/audit-logs?limit=501", ""),
         ("GET", "/api/v1/audit-logs/x", ""),
+        ("GET", "/api/v1/audit-logs/verify?max_errors=0", ""),
         ("POST", "/api/v1/users", "{}"),
         ("POST", "/api/v1/users/x/verify", ""),
     ] {
