@@ -110,6 +110,7 @@ mod tests {
              _macro_probe snackbase_hook\n\
              _macro_run snackbase_hook\n\
              _permission_set snackbase_owner\n\
+             auth_login_failed snackbase_owner\n\
              auth_login_find snackbase_owner\n\
              auth_login_finish snackbase_owner\n\
              auth_logout snackbase_owner\n\
@@ -121,6 +122,8 @@ mod tests {
              macro_create snackbase_owner\n\
              macro_drop snackbase_owner\n\
              permission_drop snackbase_owner\n\
+             signature_failed snackbase_owner\n\
+             signature_find snackbase_owner\n\
              superadmin_create snackbase_owner\n\
              superadmin_exists snackbase_owner",
         );
@@ -158,7 +161,7 @@ mod tests {
               where p.pronamespace = 'snackbase'::regnamespace and a.grantee = 0
               order by 1")
         .says(
-            "_guard_ddl\n_is_preloaded\n_macro_call\n_macro_call\n_own_ddl\n_restoring\nabort\ncurrent_account_id\ncurrent_actor\n\
+            "_guard_ddl\n_is_preloaded\n_macro_call\n_macro_call\n_own_ddl\n_restoring\n_signature_suffices\nabort\ncurrent_account_id\ncurrent_actor\n\
              current_auth_method\ncurrent_role_id\ncurrent_user_email\ncurrent_user_groups\ncurrent_user_id\ncurrent_user_role\n\
              current_user_uuid\ndate_add\ndate_start\nhas_permission\nin_group\nis_authenticated\nis_superadmin\nmask\nnum_add\nnum_divide\nnum_modulo\n\
              num_multiply\nnum_round\nnum_subtract\nrfc3339\nsees_pii\ntext_substring\ntext_substring\nversion",
@@ -221,6 +224,10 @@ mod tests {
         .says(
             "snackbase.account_id snackbase_gateway SET\n\
              snackbase.auth_method snackbase_gateway SET\n\
+             snackbase.es_reason snackbase_gateway SET\n\
+             snackbase.es_timestamp snackbase_gateway SET\n\
+             snackbase.es_user_id snackbase_gateway SET\n\
+             snackbase.es_username snackbase_gateway SET\n\
              snackbase.ip_address snackbase_gateway SET\n\
              snackbase.request_id snackbase_gateway SET\n\
              snackbase.user_agent snackbase_gateway SET\n\
@@ -235,8 +242,14 @@ mod tests {
             "snackbase.account_id superuser\n\
              snackbase.auth_method superuser\n\
              snackbase.batch_max_items superuser\n\
+             snackbase.es_reason superuser\n\
+             snackbase.es_timestamp superuser\n\
+             snackbase.es_user_id superuser\n\
+             snackbase.es_username superuser\n\
              snackbase.expand_max_depth superuser\n\
              snackbase.ip_address superuser\n\
+             snackbase.login_lockout_seconds superuser\n\
+             snackbase.login_lockout_threshold superuser\n\
              snackbase.request_id superuser\n\
              snackbase.sort_bare_desc superuser\n\
              snackbase.user_agent superuser\n\
@@ -278,7 +291,7 @@ mod tests {
               group by c.relname
              having count(*) = 4
               order by 1")
-        .says("accounts\naudit_key\ncol_notes\ncollection_rules\ncollections\ngroups\nmacros\npermissions\nroles\nusers\nusers_groups");
+        .says("accounts\naudit_key\ncol_notes\ncollection_rules\ncollections\ngroups\nmacros\npermissions\nroles\nsignature_failures\nusers\nusers_groups");
     }
 
     #[pg_test]
@@ -292,7 +305,8 @@ mod tests {
              prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_block_account\n\
              audit_restore A, prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_change\n\
              prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_checkpoint\n\
-             prevent_audit_log_delete A snackbase.audit_key",
+             prevent_audit_log_delete A snackbase.audit_key\n\
+             prevent_delete A, prevent_update A snackbase.signature_failures",
         );
     }
 }

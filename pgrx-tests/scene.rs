@@ -57,7 +57,8 @@ begin
     set local role none;
     set local session authorization default;
     perform set_config('snackbase.' || name, '', true)
-       from unnest(array['account_id', 'user_id', 'user_email', 'auth_method', 'request_id', 'ip_address', 'user_agent']) name;
+       from unnest(array['account_id', 'user_id', 'user_email', 'auth_method', 'request_id', 'ip_address', 'user_agent',
+                         'es_username', 'es_reason', 'es_timestamp', 'es_user_id']) name;
     return json_build_object('answer', array_to_string(lines, E'\n'), 'rows', affected);
 end
 $$;

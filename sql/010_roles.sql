@@ -65,5 +65,6 @@ grant usage on schema snackbase
 -- Identity parameters are superuser-set. The gateway alone may set them, and only until it has taken an operation role.
 grant set on parameter
     snackbase.account_id, snackbase.user_id, snackbase.user_email,
-    snackbase.auth_method, snackbase.request_id, snackbase.ip_address, snackbase.user_agent
+    snackbase.auth_method, snackbase.request_id, snackbase.ip_address, snackbase.user_agent,
+    snackbase.es_username, snackbase.es_reason, snackbase.es_timestamp, snackbase.es_user_id
    to snackbase_gateway;

@@ -19,7 +19,8 @@ begin
 end
 $$;
 
--- The user who wants to log in. Unknown account and unknown address look alike: no row.
+-- The user who wants to log in. Unknown account and unknown address look alike: no row. Of a locked user (047_lockout.sql)
+-- nobody learns the hash: the right password is as wrong as any other.
 create function snackbase.auth_login_find(
     account text, host_label text, wanted_email text,
     out user_id uuid, out account_id uuid, out password_hash text, out auth_provider text, out is_active boolean, out email_verified boolean)
@@ -31,7 +32,8 @@ declare
     wanted uuid := snackbase._account_find(coalesce(nullif(trim(account), ''), host_label));
 begin
     return query
-    select u.id, u.account_id, u.password_hash, u.auth_provider, u.is_active, u.email_verified
+    select u.id, u.account_id, case when snackbase._login_locked_until(u.id) is null then u.password_hash end,
+           u.auth_provider, u.is_active, u.email_verified
       from snackbase.users u
      where u.account_id = wanted and lower(u.email) = lower(trim(wanted_email));
 end
@@ -48,8 +50,9 @@ declare
     person snackbase.users;
     account snackbase.accounts;
 begin
+    perform snackbase._login_succeeded(in_account, who, snackbase.current_ip_address());
     update snackbase.users u
-       set last_login = clock_timestamp(), failed_login_attempts = 0, locked_until = null
+       set last_login = clock_timestamp()
      where u.id = who and u.account_id = in_account and u.is_active and u.email_verified
     returning * into person;
     if not found then

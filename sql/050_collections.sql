@@ -5,6 +5,8 @@ create table snackbase.collections (
     name text not null constraint collections_name_check check (name ~ '\A[A-Za-z][A-Za-z0-9_]{2,58}\Z'),
     -- the field list as the contract returns it; json and not jsonb, because the order and spelling of options are the client's
     schema json not null,
+    -- what writing asks for, whom personal data belong to: docs/sql-api.md §3
+    options json not null default '{}',
     -- one more with every change of the definition or its rules
     revision bigint not null default 1,
     created_at timestamptz not null default clock_timestamp(),
@@ -45,7 +47,7 @@ insert into snackbase.cursor_key (secret)
 
 -- One collection by exact name or by id, for the compiler in the extension. Operation roles have no grant on the two tables.
 create function snackbase._collection_load(
-    wanted text, out id uuid, out name text, out schema json, out rules json, out revision bigint, out relation oid)
+    wanted text, out id uuid, out name text, out schema json, out rules json, out revision bigint, out relation oid, out options json)
 returns setof record
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -53,7 +55,7 @@ as $$
 begin
     return query
     select c.id, c.name, c.schema, row_to_json(r), c.revision,
-           pg_catalog.to_regclass('snackbase.' || quote_ident('col_' || lower(c.name)))::oid
+           pg_catalog.to_regclass('snackbase.' || quote_ident('col_' || lower(c.name)))::oid, c.options
       from snackbase.collections c
       join snackbase.collection_rules r on r.collection_id = c.id
      where c.name = wanted or c.id::text = lower(wanted);
@@ -64,7 +66,7 @@ create function snackbase._collection_json(collection snackbase.collections) ret
 language sql stable
 set search_path = pg_catalog, pg_temp
 return json_build_object('id', (collection).id, 'name', (collection).name, 'table_name', 'col_' || lower((collection).name),
-    'schema', (collection).schema, 'created_at', snackbase.rfc3339((collection).created_at),
+    'schema', (collection).schema, 'options', (collection).options, 'created_at', snackbase.rfc3339((collection).created_at),
     'updated_at', snackbase.rfc3339((collection).updated_at));
 
 create function snackbase._collection_find(wanted text) returns snackbase.collections

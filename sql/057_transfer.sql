@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 return (
     select json_build_object('version', '1.0', 'exported_at', snackbase.rfc3339(now()),
                'exported_by', snackbase.current_user_email(),
-               'collections', coalesce(json_agg(json_build_object('name', c.name, 'schema', c.schema, 'rules', json_build_object(
+               'collections', coalesce(json_agg(json_build_object('name', c.name, 'schema', c.schema, 'options', c.options, 'rules', json_build_object(
                        'list_rule', r.list_rule, 'view_rule', r.view_rule, 'create_rule', r.create_rule,
                        'update_rule', r.update_rule, 'delete_rule', r.delete_rule,
                        'list_fields', r.list_fields, 'view_fields', r.view_fields,

@@ -103,7 +103,7 @@ grant select, insert, update, delete on snackbase.accounts, snackbase.account_co
                 snackbase.groups, snackbase.users_groups
    to snackbase_superadmin;
 grant select on snackbase.collections, snackbase.collection_rules, snackbase.migrations, snackbase.sessions,
-                snackbase.audit_change, snackbase.audit_log,
+                snackbase.audit_change, snackbase.audit_log, snackbase.signature_failures,
                 snackbase.audit_block, snackbase.audit_block_account, snackbase.audit_checkpoint, snackbase.audit_key, snackbase.audit_anchor
    to snackbase_superadmin;
 
@@ -181,7 +181,7 @@ grant execute on function
     snackbase.num_divide(float8, float8), snackbase.num_modulo(float8, float8), snackbase.num_round(float8, float8),
     snackbase.text_substring(text, float8), snackbase.text_substring(text, float8, float8),
     snackbase.date_start(date), snackbase.date_add(timestamptz, float8, text),
-    snackbase.version(), snackbase._restoring(), snackbase._is_preloaded(), snackbase._own_ddl(), snackbase._guard_ddl(),
+    snackbase.version(), snackbase._restoring(), snackbase._is_preloaded(), snackbase._signature_suffices(text, boolean), snackbase._own_ddl(), snackbase._guard_ddl(),
     snackbase.abort(int, text), snackbase._macro_call(regprocedure, variadic "any"), snackbase._macro_call(regprocedure)
    to public;
 grant execute on all functions in schema snackbase to snackbase_owner;
@@ -225,7 +225,8 @@ grant execute on function
 grant execute on function
     snackbase.enter(json, text),
     snackbase.auth_register(text, text, text, text), snackbase.auth_login_find(text, text, text),
-    snackbase.auth_login_finish(uuid, uuid, uuid, uuid, text, timestamptz),
+    snackbase.auth_login_finish(uuid, uuid, uuid, uuid, text, timestamptz), snackbase.auth_login_failed(uuid, uuid),
+    snackbase.signature_find(text, text), snackbase.signature_failed(text, uuid, text, text, text, text, text, text),
     snackbase.auth_refresh(uuid, text, uuid, text, timestamptz), snackbase.auth_logout(uuid),
     snackbase.superadmin_exists(), snackbase.superadmin_create(text, text, boolean), snackbase.doctor()
    to snackbase_gateway;
@@ -272,6 +273,8 @@ select pg_catalog.pg_extension_config_dump('snackbase.groups', '');
 select pg_catalog.pg_extension_config_dump('snackbase.users_groups', '');
 select pg_catalog.pg_extension_config_dump('snackbase.sessions', '');
 select pg_catalog.pg_extension_config_dump('snackbase.refresh_tokens', '');
+select pg_catalog.pg_extension_config_dump('snackbase.login_failures', '');
+select pg_catalog.pg_extension_config_dump('snackbase.login_failures_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.collections', '');
 select pg_catalog.pg_extension_config_dump('snackbase.collection_rules', '');
 select pg_catalog.pg_extension_config_dump('snackbase.macros', '');
@@ -280,6 +283,8 @@ select pg_catalog.pg_extension_config_dump('snackbase.migrations', '');
 select pg_catalog.pg_extension_config_dump('snackbase.migrations_position_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.permissions', '');
 select pg_catalog.pg_extension_config_dump('snackbase.permissions_id_seq', '');
+select pg_catalog.pg_extension_config_dump('snackbase.signature_failures', '');
+select pg_catalog.pg_extension_config_dump('snackbase.signature_failures_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_block', '');

@@ -14,7 +14,7 @@ use snackbase_core::rules;
 
 use crate::error::Error;
 use crate::json::JsonText;
-use crate::{caller, guc, spi};
+use crate::{caller, guc, signatures, spi};
 
 /// The system account: its users are superadmins.
 pub const SYSTEM_ACCOUNT: &str = "00000000-0000-0000-0000-000000000000";
@@ -146,6 +146,20 @@ struct Caller {
     request_id: Option<String>,
     ip_address: Option<String>,
     user_agent: Option<String>,
+    signature: Option<Signature>,
+}
+
+/// What goes with a write: `docs/sql-api.md` §1.
+#[derive(Deserialize)]
+pub struct Signature {
+    /// Whose password was checked; absent: nobody signs, a reason is given.
+    pub user_id: Option<String>,
+    /// SHA-256 of the password hash that was checked, in lower-case hexadecimal.
+    pub checked: Option<String>,
+    /// One of [`signatures::MEANINGS`]; of a signature only.
+    pub meaning: Option<String>,
+    /// Not blank.
+    pub reason: String,
 }
 
 struct Identity {
@@ -222,10 +236,16 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
         guc::IP_ADDRESS.set_local(caller.ip_address.as_deref().unwrap_or_default())?;
         guc::USER_AGENT.set_local(user_agent.as_deref().unwrap_or_default())?;
     }
+    let account = identity.as_ref().map(|identity| identity.account_id.clone());
     if let Some(identity) = identity {
         guc::ACCOUNT_ID.set_local(&identity.account_id)?;
         guc::USER_ID.set_local(&identity.user_id)?;
         guc::USER_EMAIL.set_local(&identity.email)?;
+    }
+    if !reads {
+        // Each of the four is set by every caller, so that nothing of an earlier one of this transaction is left.
+        let account = account.filter(|_| !anonymous);
+        signatures::introduce(caller.signature.as_ref(), account.as_deref())?;
     }
     if let Some(role) = role {
         guc::set_role_local(role)?;

@@ -90,6 +90,16 @@ pub enum Error {
     /// A request body of the wrong shape (HTTP 422).
     #[error("The request body does not have the expected shape")]
     Shape(Vec<Problem>),
+    /// What stands in the place of an electronic signature is none: nobody signed who may, or not any more. One text for all
+    /// causes, as of a wrong password.
+    #[error("The electronic signature was not accepted")]
+    SignatureRefused,
+    /// Somebody else signed than who asks, and the collection does not want that.
+    #[error("The signer must be the user who makes the request")]
+    SecondSigner,
+    /// The second signer could not carry out the write.
+    #[error("The signer has no right to this operation")]
+    SignerRefused,
     /// The new row fails the create or update rule.
     #[error("Record does not satisfy collection rules")]
     RuleDenied,
@@ -248,9 +258,13 @@ impl Error {
             Error::Unauthenticated | Error::AuthenticationRequired => {
                 Code::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION
             }
-            Error::NotExecutable | Error::SuperadminRequired | Error::Locked(_) | Error::FieldAccess(_) => {
-                Code::ERRCODE_INSUFFICIENT_PRIVILEGE
-            }
+            Error::SignatureRefused
+            | Error::SecondSigner
+            | Error::SignerRefused
+            | Error::NotExecutable
+            | Error::SuperadminRequired
+            | Error::Locked(_)
+            | Error::FieldAccess(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::AccountHeaderMissing
             | Error::Malformed(_)
             | Error::Expression { .. }
@@ -289,6 +303,9 @@ impl Error {
                 json!([{"field": "X-Account-ID", "message": self.to_string(), "code": "required"}])
             }
             Error::FieldAccess(object) => object.clone(),
+            Error::SignatureRefused | Error::SecondSigner | Error::SignerRefused => {
+                json!({"error": "Signature refused", "code": "signature_refused"})
+            }
             Error::Changed => json!({"status": 412}),
             Error::ItemNotFound { index, .. } => json!({"error": "not_found", "index": index}),
             Error::Item { index, error } => return error.item_detail(*index),

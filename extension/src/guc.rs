@@ -72,8 +72,16 @@ pub static REQUEST_ID: Setting = Setting::new(c"snackbase.request_id", c"Correla
 pub static IP_ADDRESS: Setting = Setting::new(c"snackbase.ip_address", c"Address of the client.");
 /// The client's `User-Agent`.
 pub static USER_AGENT: Setting = Setting::new(c"snackbase.user_agent", c"User agent of the client.");
+/// Who signed the changes of this transaction: the signer's address.
+pub static ES_USERNAME: Setting = Setting::new(c"snackbase.es_username", c"Signer of the changes.");
+/// Why the changes are made; of a signature, with its meaning in front.
+pub static ES_REASON: Setting = Setting::new(c"snackbase.es_reason", c"Reason of the changes.");
+/// When they were signed: microseconds since 2000-01-01 UTC.
+pub static ES_TIMESTAMP: Setting = Setting::new(c"snackbase.es_timestamp", c"When the changes were signed.");
+/// The signer's id.
+pub static ES_USER_ID: Setting = Setting::new(c"snackbase.es_user_id", c"Id of the signer.");
 
-static ALL: [&Setting; 7] = [
+static ALL: [&Setting; 11] = [
     &ACCOUNT_ID,
     &USER_ID,
     &USER_EMAIL,
@@ -81,6 +89,10 @@ static ALL: [&Setting; 7] = [
     &REQUEST_ID,
     &IP_ADDRESS,
     &USER_AGENT,
+    &ES_USERNAME,
+    &ES_REASON,
+    &ES_TIMESTAMP,
+    &ES_USER_ID,
 ];
 
 /// How requests are read; an administrator chooses it for a database or a server.
@@ -102,6 +114,10 @@ pub fn expand_max_depth() -> usize {
 pub fn batch_max_items() -> usize {
     usize::try_from(BATCH_MAX_ITEMS.get()).unwrap_or(0)
 }
+
+/// How long guessing passwords locks a user; read by `sql/047_lockout.sql`.
+static LOGIN_LOCKOUT_THRESHOLD: GucSetting<i32> = GucSetting::<i32>::new(20);
+static LOGIN_LOCKOUT_SECONDS: GucSetting<i32> = GucSetting::<i32>::new(900);
 
 /// Registers every setting. Called once, from `_PG_init`.
 pub fn register() {
@@ -141,6 +157,26 @@ pub fn register() {
         &BATCH_MAX_ITEMS,
         1,
         10_000,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"snackbase.login_lockout_threshold",
+        c"How many wrong passwords in a row lock a user.",
+        c"Of logins and of electronic signatures together.",
+        &LOGIN_LOCKOUT_THRESHOLD,
+        1,
+        1000,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"snackbase.login_lockout_seconds",
+        c"How long the first lock lasts.",
+        c"Each further one in a row lasts twice as long, a day at most.",
+        &LOGIN_LOCKOUT_SECONDS,
+        1,
+        86_400,
         GucContext::Suset,
         GucFlags::default(),
     );

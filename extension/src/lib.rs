@@ -25,6 +25,7 @@ mod permissions;
 mod policies;
 mod query;
 mod records;
+mod signatures;
 mod spi;
 
 use pgrx::prelude::*;
@@ -69,9 +70,14 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../../sql/047_lockout.sql",
+    name = "lockout",
+    requires = ["authentication"]
+);
+extension_sql_file!(
     "../../sql/050_collections.sql",
     name = "collections",
-    requires = ["authentication"]
+    requires = ["lockout"]
 );
 extension_sql_file!(
     "../../sql/055_macros.sql",
@@ -106,9 +112,14 @@ extension_sql_file!(
     requires = ["audit", audit::seal::_seal_lock_key]
 );
 extension_sql_file!(
+    "../../sql/080_signatures.sql",
+    name = "signatures",
+    requires = ["blocks"]
+);
+extension_sql_file!(
     "../../sql/090_doctor.sql",
     name = "doctor",
-    requires = ["blocks", context::_is_preloaded, doctor::version]
+    requires = ["signatures", context::_is_preloaded, doctor::version]
 );
 extension_sql_file!(
     "../../sql/095_doors.sql",

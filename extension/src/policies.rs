@@ -23,7 +23,7 @@ use crate::context::Operation;
 use crate::error::Error;
 use crate::macros::Registry;
 use crate::permissions::{self, Narrowing};
-use crate::spi;
+use crate::{signatures, spi};
 
 /// The roles that the account policy binds.
 const BOUND: &str = "snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, \
@@ -151,6 +151,7 @@ pub fn check_computed(collection: &Collection) -> Result<(), Error> {
 /// Failures of the DDL keep their SQLSTATE.
 pub fn apply(collection: &Collection, predicates: &Predicates) -> Result<(), Error> {
     replace_policies(collection, predicates)?;
+    signatures::replace_triggers(collection)?;
     replace_grants(collection)?;
     spi::update(
         "select snackbase._bi_view_replace($1)",

@@ -170,6 +170,17 @@ impl Drop for Acting {
 ///
 /// Everything else unwinds further, above all a cancelled statement and a deadlock: nobody may go on after those.
 pub fn attempt<R>(work: impl FnOnce() -> Result<R, Error>) -> Option<R> {
+    in_subtransaction(work, true)
+}
+
+/// Runs `work` in a subtransaction and undoes it, whatever came of it. Whether it would have succeeded.
+///
+/// What is no refusal unwinds, as in [`attempt`].
+pub fn rehearse<R>(work: impl FnOnce() -> Result<R, Error>) -> bool {
+    in_subtransaction(work, false).is_some()
+}
+
+fn in_subtransaction<R>(work: impl FnOnce() -> Result<R, Error>, keep: bool) -> Option<R> {
     // SAFETY: reads globals of the backend.
     let (memory, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
     // SAFETY: as PL/pgSQL does for a block with an exception handler: the subtransaction is ended on each of the two ways
@@ -184,8 +195,8 @@ pub fn attempt<R>(work: impl FnOnce() -> Result<R, Error>) -> Option<R> {
     // SAFETY: as above.
     unsafe {
         match &outcome {
-            Ok(Some(_)) => pg_sys::ReleaseCurrentSubTransaction(),
-            Ok(None) | Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+            Ok(Some(_)) if keep => pg_sys::ReleaseCurrentSubTransaction(),
+            Ok(_) | Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
         }
         pg_sys::MemoryContextSwitchTo(memory);
         pg_sys::CurrentResourceOwner = owner;

@@ -87,7 +87,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_CORS_ORIGINS", "list of origins or *", Text("http://localhost:3000,http://localhost:8000,http://localhost:5173"), "origins that browsers may call from"),
     setting("SNACKBASE_CORS_ALLOW_CREDENTIALS", "true|false", Text("true"), "whether browsers may send credentials; not together with origin *"),
     setting("SNACKBASE_CORS_ALLOW_METHODS", "list or *", Text("*"), "methods that browsers may use"),
-    setting("SNACKBASE_CORS_ALLOW_HEADERS", "list or *", Text("Authorization,Content-Type,X-API-Key,X-Account-ID,X-Correlation-ID"), "request headers that browsers may send"),
+    setting("SNACKBASE_CORS_ALLOW_HEADERS", "list or *", Text("Authorization,Content-Type,If-Match,X-API-Key,X-Account-ID,X-Correlation-ID,X-ES-Username,X-ES-Password,X-ES-Meaning,X-ES-Reason"), "request headers that browsers may send"),
     setting("SNACKBASE_SECURITY_HEADERS_ENABLED", "true|false", Text("true"), "whether answers carry the headers below"),
     setting("SNACKBASE_HSTS_MAX_AGE", "number", Text("31536000"), "seconds of Strict-Transport-Security (production only)"),
     setting("SNACKBASE_CSP_POLICY", "text", Text("default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-ancestors 'none'"), "Content-Security-Policy"),

@@ -14,6 +14,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{NoTls, Row};
 use uuid::Uuid;
 
+use crate::auth::signature::Signer;
 use crate::auth::{Caller, Introduction};
 use crate::config::Config;
 use crate::error::{Error, Refusal};
@@ -94,7 +95,13 @@ statements! {
         from snackbase.enter($1, 'auth') as entered(done)
         cross join lateral snackbase.auth_login_find(case when entered.done then $2 end, $3, $4) as f";
     LoginFinish = "select case when snackbase.enter($1, 'auth') then snackbase.auth_login_finish($2, $3, $4, $5, $6, $7) end";
+    LoginFailed = "select case when snackbase.enter($1, 'auth') then snackbase.auth_login_failed($2, $3) end";
     Refresh = "select case when snackbase.enter($1, 'auth') then snackbase.auth_refresh($2, $3, $4, $5, $6) end";
+    // Always one row.
+    SignatureFind = "select f.user_id, f.password_hash, f.cause
+        from snackbase.enter($1, 'auth') as entered(done)
+        cross join lateral snackbase.signature_find(case when entered.done then $2 end, $3) as f";
+    SignatureFailed = "select case when snackbase.enter($1, 'auth') then snackbase.signature_failed($2, $3, $4, $5, $6, $7, $8, $9) end";
     Logout = "select case when snackbase.enter($1, 'auth') then snackbase.auth_logout($2) end";
     Me = "select case when snackbase.enter($1, 'member') then snackbase.auth_me() end";
     SuperadminExists = "select case when snackbase.enter($1, 'auth') then snackbase.superadmin_exists() end";
@@ -229,6 +236,25 @@ impl Database {
             })
         };
         row.map(login).transpose().map_err(failure)
+    }
+
+    /// Who would sign under this name for the caller, in this collection.
+    ///
+    /// # Errors
+    /// What the database refuses, or [`Error::Unavailable`].
+    pub async fn signer(&self, caller: &Caller, collection: &str, username: &str) -> Result<Signer, Error> {
+        let row = self
+            .call(caller, Statement::SignatureFind, &[&collection, &username])
+            .await?;
+        let row = row.ok_or_else(|| Error::Defect("signature_find answered no row".to_owned()))?;
+        let signer = |row: Row| -> Result<Signer, tokio_postgres::Error> {
+            Ok(Signer {
+                user_id: row.try_get(0)?,
+                password_hash: row.try_get(1)?,
+                cause: row.try_get(2)?,
+            })
+        };
+        signer(row).map_err(failure)
     }
 
     /// Whether the database answers.

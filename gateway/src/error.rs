@@ -106,6 +106,9 @@ pub enum Error {
     /// Correct password, but the address was never confirmed. The one 401 that names the cause.
     #[error("the address is not confirmed")]
     EmailNotVerified,
+    /// An electronic signature that is none: one answer, whatever is wrong with it.
+    #[error("the electronic signature was not accepted")]
+    SignatureRefused,
     /// Not allowed by a setting of the gateway.
     #[error("{0}")]
     Forbidden(&'static str),
@@ -303,6 +306,12 @@ impl Error {
                 EMAIL_NOT_VERIFIED,
                 "Email not verified. Please check your email inbox.",
             ),
+            Self::SignatureRefused => Answer::new(
+                StatusCode::FORBIDDEN,
+                "signature_refused",
+                "The electronic signature was not accepted",
+            )
+            .titled("Signature refused"),
             Self::Forbidden(message) => Answer::new(StatusCode::FORBIDDEN, "forbidden", message),
             Self::NoSuchRoute => Answer::new(StatusCode::NOT_FOUND, "no_such_route", "Not Found"),
             Self::NoSuchMethod => Answer::new(

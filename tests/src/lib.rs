@@ -20,7 +20,7 @@ pub use database::{Database, Session, sql_state};
 pub use gateway::{Gateway, gateway_command};
 pub use proxy::Proxy;
 pub use scenario::{Scenario, run};
-pub use world::World;
+pub use world::{PASSWORD, World};
 
 /// A variable that `tools/with-cluster.sh` sets.
 ///

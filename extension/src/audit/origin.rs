@@ -52,9 +52,9 @@ impl Origin {
             user_name: user_email.clone(),
             user_email,
             auth_method,
-            es_username: None,
-            es_reason: None,
-            es_timestamp: None,
+            es_username: guc::ES_USERNAME.get(),
+            es_reason: guc::ES_REASON.get(),
+            es_timestamp: guc::ES_TIMESTAMP.get().and_then(|text| text.parse().ok()),
             ip_address: if direct {
                 client_address()?
             } else {

@@ -113,10 +113,11 @@ pub fn refuse_encryption(fields: &[Field]) -> Result<(), Error> {
 /// Writes a new definition and its rules; returns its id.
 pub fn insert(definition: &Definition) -> Result<String, Error> {
     let id = spi::update(
-        "insert into snackbase.collections (name, schema) values ($1, $2::json) returning id::text",
+        "insert into snackbase.collections (name, schema, options) values ($1, $2::json, $3::json) returning id::text",
         &[
             definition.name.as_str().into(),
             definition.schema_json().to_string().into(),
+            definition.options.to_json().to_string().into(),
         ],
         |rows| Ok(rows.first().get_one::<String>()?.unwrap_or_default()),
     )?;
@@ -132,11 +133,12 @@ pub fn insert(definition: &Definition) -> Result<String, Error> {
 /// Writes a changed definition and its rules.
 pub fn store(collection: &Collection) -> Result<(), Error> {
     spi::update(
-        "update snackbase.collections set schema = $2::json, revision = $3 where id = $1::uuid",
+        "update snackbase.collections set schema = $2::json, revision = $3, options = $4::json where id = $1::uuid",
         &[
             collection.id.as_str().into(),
             collection.definition.schema_json().to_string().into(),
             collection.revision.into(),
+            collection.definition.options.to_json().to_string().into(),
         ],
         |_| Ok(()),
     )?;

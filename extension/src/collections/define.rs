@@ -178,6 +178,9 @@ pub enum Losses {
 pub fn alter(current: &Collection, definition: Definition, losses: Losses) -> Result<Option<String>, Error> {
     let _ddl = guc::OwnDdl::begin();
     catalog::refuse_encryption(&definition.fields)?;
+    if let Some(problem) = definition.options.check(&definition.fields) {
+        return Err(Error::Definition(vec![problem]));
+    }
     let definition = catalog::resolve_references(definition)?;
     let next = Collection::new(current.id.clone(), definition, current.revision + 1);
     let (old, new) = (&current.definition.fields, &next.definition.fields);

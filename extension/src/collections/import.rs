@@ -148,6 +148,7 @@ fn update(item: &Json, existing: &str, update_rules: bool) -> Result<Option<Stri
     let mut base = current.definition.clone();
     if update_rules {
         base.rules = wanted.rules;
+        base.options = wanted.options;
     }
     alter(&current, change.apply(&base)?, Losses::Refused)
 }

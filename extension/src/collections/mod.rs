@@ -22,7 +22,7 @@ use std::rc::Rc;
 
 use pgrx::pg_sys;
 use snackbase_core::names;
-use snackbase_core::schema::{Definition, FieldList, Rules, parse_fields};
+use snackbase_core::schema::{Definition, FieldList, Options, Rules, parse_fields};
 
 pub use columns::{
     Access, Readable, kind, mask_of, readable_columns, rule_schema, sees_masks, value_expression,
@@ -213,7 +213,7 @@ fn lock(relation: pg_sys::Oid, mode: u32) {
 /// [`Error::CollectionNotFound`]; [`Error::Internal`] when the stored definition cannot be read.
 pub fn load(wanted: &str) -> Result<(pg_sys::Oid, Collection), Error> {
     let found = spi::select_latest(
-        "select id::text, name, schema::text, rules::text, revision, relation from snackbase._collection_load($1)",
+        "select id::text, name, schema::text, rules::text, revision, relation, options::text from snackbase._collection_load($1)",
         &[wanted.into()],
         |rows| {
             rows.into_iter()
@@ -226,12 +226,21 @@ pub fn load(wanted: &str) -> Result<(pg_sys::Oid, Collection), Error> {
                         row.get::<String>(4)?,
                         row.get::<i64>(5)?,
                         row.get::<pg_sys::Oid>(6)?,
+                        row.get::<String>(7)?,
                     ))
                 })
                 .transpose()
         },
     )?;
-    let Some((Some(id), Some(name), Some(schema), Some(rules), Some(revision), Some(relation))) = found
+    let Some((
+        Some(id),
+        Some(name),
+        Some(schema),
+        Some(rules),
+        Some(revision),
+        Some(relation),
+        Some(options),
+    )) = found
     else {
         return Err(Error::CollectionNotFound(wanted.to_owned()));
     };
@@ -240,7 +249,17 @@ pub fn load(wanted: &str) -> Result<(pg_sys::Oid, Collection), Error> {
     let fields = parse_fields(&schema).map_err(|_| damaged("schema"))?;
     let rules: serde_json::Value = serde_json::from_str(&rules).map_err(|_| damaged("rules"))?;
     let rules = stored_rules(&rules).ok_or_else(|| damaged("rules"))?;
-    let mut collection = Collection::new(id, Definition { name, fields, rules }, revision);
+    let options = serde_json::from_str(&options)
+        .ok()
+        .and_then(|options| Options::from_json(&options))
+        .ok_or_else(|| damaged("options"))?;
+    let definition = Definition {
+        name,
+        fields,
+        rules,
+        options,
+    };
+    let mut collection = Collection::new(id, definition, revision);
     let permissions = permissions::of(&collection.definition.name)?;
     for operation in Operation::ALL {
         let lists = permissions::narrowed_lists(&permissions, operation, collection.field_list(operation));

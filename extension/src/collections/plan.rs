@@ -74,6 +74,7 @@ fn compare(definitions: Vec<Definition>) -> Result<(Plan, Vec<Wanted>), Error> {
         if let Some(current) = &current {
             definition.name.clone_from(&current.definition.name);
             definition.rules = current.definition.rules.clone();
+            definition.options = current.definition.options.clone();
         }
         // A target in another case is the same target.
         for field in &mut definition.fields {

@@ -16,7 +16,7 @@ use crate::collections::{self, Collection};
 use crate::context::Operation;
 use crate::error::Error;
 use crate::query::{self, Projection, uuid_value};
-use crate::{guc, json, spi};
+use crate::{guc, json, signatures, spi};
 
 /// One record to write, and where in the request it stands.
 struct Item {
@@ -28,20 +28,24 @@ struct Item {
 /// `{"records": [{…}, …]}` → `{"created": [record, …], "count": n}`
 pub fn create(name: &str, body: &str) -> Result<String, Error> {
     let collection = collections::open_for_writing(name)?;
-    let access = admit(&collection, Operation::Create)?;
+    signatures::countersigned(&collection, || create_all(&collection, body))
+}
+
+fn create_all(collection: &Collection, body: &str) -> Result<String, Error> {
+    let access = admit(collection, Operation::Create)?;
     let body = parse(body)?;
     let mut items = Vec::new();
     for (index, record) in members(&body, "records")?.iter().enumerate() {
         let write =
-            validated(&collection, access, record, Mode::Create, false).map_err(|error| at(index, error))?;
+            validated(collection, access, record, Mode::Create, false).map_err(|error| at(index, error))?;
         items.push(Item {
             index,
             id: None,
             write,
         });
     }
-    let columns = query::projection(&collection, Operation::Create, access, None)?;
-    let written = all_or_first(&items, |items| insert(&collection, items, &columns))?;
+    let columns = query::projection(collection, Operation::Create, access, None)?;
+    let written = all_or_first(&items, |items| insert(collection, items, &columns))?;
     Ok(answer("created", written.into_iter().map(|(_, record)| record)))
 }
 
@@ -49,7 +53,11 @@ pub fn create(name: &str, body: &str) -> Result<String, Error> {
 /// twice, in order.
 pub fn update(name: &str, body: &str) -> Result<String, Error> {
     let collection = collections::open_for_writing(name)?;
-    let access = admit(&collection, Operation::Update)?;
+    signatures::countersigned(&collection, || update_all(&collection, body))
+}
+
+fn update_all(collection: &Collection, body: &str) -> Result<String, Error> {
+    let access = admit(collection, Operation::Update)?;
     let body = parse(body)?;
     let records = members(&body, "records")?;
     let mut items = Vec::new();
@@ -64,17 +72,17 @@ pub fn update(name: &str, body: &str) -> Result<String, Error> {
             }
         };
         let write =
-            validated(&collection, access, data, Mode::Patch, false).map_err(|error| at(index, error))?;
+            validated(collection, access, data, Mode::Patch, false).map_err(|error| at(index, error))?;
         items.push(Item {
             index,
             id: uuid_value(id),
             write,
         });
     }
-    let columns = query::projection(&collection, Operation::Update, access, None)?;
+    let columns = query::projection(collection, Operation::Update, access, None)?;
     let mut updated: Vec<Option<String>> = vec![None; items.len()];
     for round in rounds(items) {
-        for (index, record) in all_or_first(&round, |items| change(&collection, items, &columns))? {
+        for (index, record) in all_or_first(&round, |items| change(collection, items, &columns))? {
             updated[index] = Some(record);
         }
         // What a round does not find, a later one would not find either.
@@ -88,7 +96,11 @@ pub fn update(name: &str, body: &str) -> Result<String, Error> {
 /// `{"ids": ["…", …]}` → `{"deleted": ["…", …], "count": n}`. An id that appears twice is deleted, and listed, once.
 pub fn delete(name: &str, body: &str) -> Result<String, Error> {
     let collection = collections::open_for_writing(name)?;
-    admit(&collection, Operation::Delete)?;
+    signatures::countersigned(&collection, || delete_all(&collection, body))
+}
+
+fn delete_all(collection: &Collection, body: &str) -> Result<String, Error> {
+    admit(collection, Operation::Delete)?;
     let body = parse(body)?;
     let ids = members(&body, "ids")?;
     let mut items: Vec<Item> = Vec::new();
@@ -108,7 +120,7 @@ pub fn delete(name: &str, body: &str) -> Result<String, Error> {
             collection.relation
         );
         let arguments = [spi::uuid_array(items.iter().map(|item| item.id).collect())];
-        run_write(&collection, &statement, &arguments, |rows| {
+        run_write(collection, &statement, &arguments, |rows| {
             let deleted: Result<Vec<String>, Error> = rows
                 .into_iter()
                 .map(|row| Ok(row.get::<String>(1)?.unwrap_or_default()))

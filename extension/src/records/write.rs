@@ -13,14 +13,18 @@ use crate::collections::{self, Access, Collection};
 use crate::context::Operation;
 use crate::error::Error;
 use crate::query::{self, uuid_value};
-use crate::{json, spi};
+use crate::{json, signatures, spi};
 
 pub fn create(name: &str, body: &str) -> Result<String, Error> {
     let collection = collections::open_for_writing(name)?;
-    let access = admit(&collection, Operation::Create)?;
-    let write = validated(&collection, access, &parse(body)?, Mode::Create, true)?;
-    let columns = query::projection(&collection, Operation::Create, access, None)?;
-    let (mut names, mut values, arguments) = assignments(&collection, &write, 1);
+    signatures::countersigned(&collection, || insert(&collection, body))
+}
+
+fn insert(collection: &Collection, body: &str) -> Result<String, Error> {
+    let access = admit(collection, Operation::Create)?;
+    let write = validated(collection, access, &parse(body)?, Mode::Create, true)?;
+    let columns = query::projection(collection, Operation::Create, access, None)?;
+    let (mut names, mut values, arguments) = assignments(collection, &write, 1);
     if let Some(account) = &write.account_id {
         names.push("account_id".to_owned());
         values.push(format!("'{}'::uuid", uuid_text(account)?));
@@ -34,7 +38,7 @@ pub fn create(name: &str, body: &str) -> Result<String, Error> {
         "insert into {} {source} returning {}",
         collection.relation, columns.select
     );
-    run_write(&collection, &statement, &arguments, |rows| {
+    run_write(collection, &statement, &arguments, |rows| {
         one_row(rows, &columns.members)
     })?
     .ok_or_else(|| Error::Internal("INSERT returned no row".into()))
@@ -42,6 +46,16 @@ pub fn create(name: &str, body: &str) -> Result<String, Error> {
 
 pub fn update(name: &str, id: &str, body: &str, mode: Mode, if_match: Option<&str>) -> Result<String, Error> {
     let collection = collections::open_for_writing(name)?;
+    signatures::countersigned(&collection, || change(&collection, id, body, mode, if_match))
+}
+
+fn change(
+    collection: &Collection,
+    id: &str,
+    body: &str,
+    mode: Mode,
+    if_match: Option<&str>,
+) -> Result<String, Error> {
     let found = uuid_value(id);
     let exists = |collection: &Collection| -> Result<bool, Error> {
         let Some(id) = found else { return Ok(false) };
@@ -49,16 +63,12 @@ pub fn update(name: &str, id: &str, body: &str, mode: Mode, if_match: Option<&st
         spi::select(&statement, &[id.into()], |rows| Ok(!rows.is_empty()))
     };
     // A record that does not exist is reported before anything about the body or the rule.
-    let prepared = admit(&collection, Operation::Update).and_then(|access| {
-        Ok((
-            access,
-            validated(&collection, access, &parse(body)?, mode, false)?,
-        ))
-    });
+    let prepared = admit(collection, Operation::Update)
+        .and_then(|access| Ok((access, validated(collection, access, &parse(body)?, mode, false)?)));
     let (access, write) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            return Err(if exists(&collection)? {
+            return Err(if exists(collection)? {
                 error
             } else {
                 Error::RecordNotFound
@@ -75,8 +85,8 @@ pub fn update(name: &str, id: &str, body: &str, mode: Mode, if_match: Option<&st
         let updated_at = spi::update(&statement, &[id.into()], one_instant)?.ok_or(Error::RecordNotFound)?;
         require_match(if_match, updated_at)?;
     }
-    let columns = query::projection(&collection, Operation::Update, access, None)?;
-    let (names, values, mut arguments) = assignments(&collection, &write, 2);
+    let columns = query::projection(collection, Operation::Update, access, None)?;
+    let (names, values, mut arguments) = assignments(collection, &write, 2);
     arguments.insert(0, id.into());
     let mut sets: Vec<String> = names
         .iter()
@@ -93,7 +103,7 @@ pub fn update(name: &str, id: &str, body: &str, mode: Mode, if_match: Option<&st
         sets.join(", "),
         columns.select
     );
-    run_write(&collection, &statement, &arguments, |rows| {
+    run_write(collection, &statement, &arguments, |rows| {
         one_row(rows, &columns.members)
     })?
     .ok_or(Error::RecordNotFound)
@@ -101,8 +111,12 @@ pub fn update(name: &str, id: &str, body: &str, mode: Mode, if_match: Option<&st
 
 pub fn delete(name: &str, id: &str, if_match: Option<&str>) -> Result<(), Error> {
     let collection = collections::open_for_writing(name)?;
+    signatures::countersigned(&collection, || remove(&collection, id, if_match))
+}
+
+fn remove(collection: &Collection, id: &str, if_match: Option<&str>) -> Result<(), Error> {
     let id = uuid_value(id).ok_or(Error::RecordNotFound)?;
-    if let Err(error) = admit(&collection, Operation::Delete) {
+    if let Err(error) = admit(collection, Operation::Delete) {
         let statement = format!("select 1 from {} where id = $1", collection.relation);
         let exists = spi::select(&statement, &[id.into()], |rows| Ok(!rows.is_empty()))?;
         return Err(if exists { error } else { Error::RecordNotFound });
@@ -111,7 +125,7 @@ pub fn delete(name: &str, id: &str, if_match: Option<&str>) -> Result<(), Error>
         "delete from {} where id = $1 returning updated_at",
         collection.relation
     );
-    let deleted = run_write(&collection, &statement, &[id.into()], one_instant)?;
+    let deleted = run_write(collection, &statement, &[id.into()], one_instant)?;
     let updated_at = deleted.ok_or(Error::RecordNotFound)?;
     // A refusal takes the deletion back, with the transaction.
     if_match.map_or(Ok(()), |if_match| require_match(if_match, updated_at))

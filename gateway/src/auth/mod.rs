@@ -3,6 +3,7 @@
 
 pub mod jwt;
 pub mod password;
+pub mod signature;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use uuid::Uuid;
 
+use self::signature::Signature;
 use crate::error::Error;
 use crate::state::State;
 
@@ -52,6 +54,7 @@ impl Origin {
         Caller {
             who: Who::Anonymous { account: None },
             origin: self,
+            signature: None,
         }
     }
 }
@@ -94,6 +97,8 @@ pub enum Who {
 pub struct Caller {
     who: Who,
     origin: Origin,
+    /// What the caller signs in this request; boxed, because few do.
+    signature: Option<Box<Signature>>,
 }
 
 /// A [`Caller`] that may be anonymous; for records only. A credential that is presented but not valid is still 401.
@@ -115,6 +120,8 @@ pub struct Introduction<'a> {
     request_id: Option<&'a str>,
     ip_address: Option<IpAddr>,
     user_agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<&'a Signature>,
 }
 
 impl Caller {
@@ -142,6 +149,7 @@ impl Caller {
             request_id: text(self.origin.request_id.as_ref()),
             ip_address: self.origin.address,
             user_agent: text(self.origin.user_agent.as_ref()),
+            signature: self.signature.as_deref(),
         };
         match &self.who {
             Who::User {
@@ -157,6 +165,21 @@ impl Caller {
             Who::Anonymous { account } => introduction.account = text(account.as_ref()),
         }
         introduction
+    }
+
+    /// The same caller, who signs what it writes.
+    #[must_use]
+    fn signed(self, signature: Signature) -> Self {
+        Self {
+            signature: Some(Box::new(signature)),
+            ..self
+        }
+    }
+
+    /// Whether nobody is behind it.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.who, Who::Anonymous { .. })
     }
 
     /// The caller of a valid credential, nobody without one.
@@ -218,6 +241,7 @@ impl FromRequestParts<State> for Caller {
         Ok(Self {
             who,
             origin: Origin::of(parts, state),
+            signature: None,
         })
     }
 }
@@ -233,6 +257,7 @@ impl FromRequestParts<State> for CallerOrAnonymous {
         Ok(Self(Caller {
             who,
             origin: Origin::of(parts, state),
+            signature: None,
         }))
     }
 }
@@ -277,6 +302,7 @@ mod tests {
         let anonymous = Caller {
             who: Who::Anonymous { account },
             origin: origin.clone(),
+            signature: None,
         };
         let json = |caller: &Caller| serde_json::to_value(caller.introduction()).unwrap_or_default();
         assert_eq!(
@@ -289,7 +315,11 @@ mod tests {
             account_id: Uuid::nil(),
             session_id: Uuid::nil(),
         };
-        let user = json(&Caller { who: user, origin });
+        let user = json(&Caller {
+            who: user,
+            origin,
+            signature: None,
+        });
         assert_eq!(user["kind"], "user");
         assert_eq!(user["session_id"], "00000000-0000-0000-0000-000000000000");
         assert!(user.get("account").is_none());

@@ -45,6 +45,15 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
                 .titled("Field access denied")
                 .detail(Value::Object(refused))
         }
+        ("42501", Some(Value::Object(refused))) if refused.contains_key("error") => {
+            let code = match refused.get("code").and_then(Value::as_str) {
+                Some("signature_required") => "signature_required",
+                Some("reason_required") => "reason_required",
+                Some("signature_refused") => "signature_refused",
+                _ => "forbidden",
+            };
+            merged(Answer::new(StatusCode::FORBIDDEN, code, message), refused)
+        }
         // A missing grant is our defect in what we grant, but to the caller it is a refusal like any other.
         ("42501", _) if written_by_postgres => {
             Answer::new(StatusCode::FORBIDDEN, "forbidden", "Access denied").because(message)

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 
 use super::input::{JsonObject, Path, Query};
+use crate::auth::signature::{Act, Presented};
 use crate::auth::{Caller, CallerOrAnonymous};
 use crate::db::{Json, Statement};
 use crate::error::Error;
@@ -143,8 +144,15 @@ pub async fn create(
     state: State,
     CallerOrAnonymous(caller): CallerOrAnonymous,
     Path(collection): Path<String>,
+    presented: Presented,
     JsonObject(body): JsonObject,
 ) -> Result<(StatusCode, Json), Error> {
+    let act = Act {
+        collection: &collection,
+        operation: "create",
+        record: None,
+    };
+    let caller = presented.sign(&state, caller, act).await?;
     let record = state
         .database
         .json(&caller, Statement::RecordsCreate, &[&collection, &body])
@@ -158,9 +166,10 @@ pub async fn replace(
     caller: CallerOrAnonymous,
     path: Path<(String, String)>,
     headers: HeaderMap,
+    presented: Presented,
     body: JsonObject,
 ) -> Result<Json, Error> {
-    update(&state, caller, path, &headers, body, true).await
+    update(&state, caller, path, &headers, presented, body, true).await
 }
 
 /// `PATCH /records/{collection}/{id}`.
@@ -169,9 +178,10 @@ pub async fn change(
     caller: CallerOrAnonymous,
     path: Path<(String, String)>,
     headers: HeaderMap,
+    presented: Presented,
     body: JsonObject,
 ) -> Result<Json, Error> {
-    update(&state, caller, path, &headers, body, false).await
+    update(&state, caller, path, &headers, presented, body, false).await
 }
 
 async fn update(
@@ -179,9 +189,16 @@ async fn update(
     CallerOrAnonymous(caller): CallerOrAnonymous,
     Path((collection, id)): Path<(String, String)>,
     headers: &HeaderMap,
+    presented: Presented,
     JsonObject(body): JsonObject,
     replace: bool,
 ) -> Result<Json, Error> {
+    let act = Act {
+        collection: &collection,
+        operation: "update",
+        record: Some(&id),
+    };
+    let caller = presented.sign(state, caller, act).await?;
     let if_match = if_match(headers);
     state
         .database
@@ -199,7 +216,14 @@ pub async fn delete(
     CallerOrAnonymous(caller): CallerOrAnonymous,
     Path((collection, id)): Path<(String, String)>,
     headers: HeaderMap,
+    presented: Presented,
 ) -> Result<Response, Error> {
+    let act = Act {
+        collection: &collection,
+        operation: "delete",
+        record: Some(&id),
+    };
+    let caller = presented.sign(&state, caller, act).await?;
     let if_match = if_match(&headers);
     state
         .database
@@ -213,9 +237,18 @@ pub async fn create_many(
     state: State,
     caller: CallerOrAnonymous,
     collection: Path<String>,
+    presented: Presented,
     body: JsonObject,
 ) -> Result<(StatusCode, Json), Error> {
-    let created = batch(&state, caller, collection, body, Statement::RecordsCreateMany).await?;
+    let created = batch(
+        &state,
+        caller,
+        collection,
+        presented,
+        body,
+        Statement::RecordsCreateMany,
+    )
+    .await?;
     Ok((StatusCode::CREATED, created))
 }
 
@@ -224,9 +257,18 @@ pub async fn change_many(
     state: State,
     caller: CallerOrAnonymous,
     collection: Path<String>,
+    presented: Presented,
     body: JsonObject,
 ) -> Result<Json, Error> {
-    batch(&state, caller, collection, body, Statement::RecordsUpdateMany).await
+    batch(
+        &state,
+        caller,
+        collection,
+        presented,
+        body,
+        Statement::RecordsUpdateMany,
+    )
+    .await
 }
 
 /// `DELETE /records/{collection}/batch`, with a body.
@@ -234,18 +276,38 @@ pub async fn delete_many(
     state: State,
     caller: CallerOrAnonymous,
     collection: Path<String>,
+    presented: Presented,
     body: JsonObject,
 ) -> Result<Json, Error> {
-    batch(&state, caller, collection, body, Statement::RecordsDeleteMany).await
+    batch(
+        &state,
+        caller,
+        collection,
+        presented,
+        body,
+        Statement::RecordsDeleteMany,
+    )
+    .await
 }
 
 async fn batch(
     state: &State,
     CallerOrAnonymous(caller): CallerOrAnonymous,
     Path(collection): Path<String>,
+    presented: Presented,
     JsonObject(body): JsonObject,
     statement: Statement,
 ) -> Result<Json, Error> {
+    let act = Act {
+        collection: &collection,
+        operation: match statement {
+            Statement::RecordsCreateMany => "create",
+            Statement::RecordsUpdateMany => "update",
+            _ => "delete",
+        },
+        record: None,
+    };
+    let caller = presented.sign(state, caller, act).await?;
     state
         .database
         .json(&caller, statement, &[&collection, &body])

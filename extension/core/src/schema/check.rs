@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::read::Reader;
-use super::{Field, FieldType, Index, OnDelete};
+use super::{Field, FieldType, Index, OnDelete, WriteMask};
 use crate::rules;
 
 /// Properties that promise something about the clear text of a field, which an encrypted one cannot keep.
@@ -160,6 +160,31 @@ impl Reader {
             },
         };
         self.semantic(format!("{prefix}options.index"), "index_invalid", message);
+    }
+
+    /// `options.audit` and `options.erasable`: what the audit trail keeps of the values.
+    pub(super) fn trail(&mut self, field: &Field, prefix: &str) {
+        let option = |name: &str| field.options.as_ref().and_then(|options| options.get(name));
+        if let Some(mask) = option("audit")
+            && (mask.as_str().and_then(WriteMask::from_name).is_none() || !field.is_stored())
+        {
+            let message = "Must be none, redact, hash or skip, of a field that is stored";
+            self.semantic(format!("{prefix}options.audit"), "audit_invalid", message);
+        }
+        let Some(erasable) = option("erasable") else {
+            return;
+        };
+        let fault = match erasable {
+            Json::Bool(false) => return,
+            Json::Bool(true) if !field.is_stored() => "A computed field cannot be erasable",
+            Json::Bool(true) if !field.pii => "Only personal data are erasable: set pii",
+            // Erasing makes the value null.
+            Json::Bool(true) if field.required => "A required field cannot be erasable",
+            Json::Bool(true) if option("audit").is_some() => "Either audit or erasable",
+            Json::Bool(true) => return,
+            _ => "Must be true or false",
+        };
+        self.semantic(format!("{prefix}options.erasable"), "erasable_invalid", fault);
     }
 
     /// What an encrypted field may not be.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::read::Reader;
 use super::rules::read_rules;
-use super::{DefinitionError, Field, MAX_COLLECTION_NAME, Problem, Rules, RulesChange};
+use super::{DefinitionError, Field, MAX_COLLECTION_NAME, Options, Problem, Rules, RulesChange};
 use crate::names;
 
 /// A collection as its author describes it.
@@ -16,6 +16,8 @@ pub struct Definition {
     pub fields: Vec<Field>,
     /// Locked unless said otherwise.
     pub rules: Rules,
+    /// None unless said otherwise.
+    pub options: Options,
 }
 
 impl Definition {
@@ -39,13 +41,15 @@ pub struct DefinitionChange {
     pub fields: Option<Vec<Field>>,
     /// The rules mentioned.
     pub rules: RulesChange,
+    /// All options, if sent.
+    pub options: Option<Options>,
 }
 
 impl DefinitionChange {
     /// The definition after the change. Whether the table can follow is up to [`diff`](super::diff()).
     ///
     /// # Errors
-    /// Semantic `name_change_not_allowed`, also for a change of case; `unknown_field` in a field list.
+    /// Semantic `name_change_not_allowed`, also for a change of case; `unknown_field` in a field list; `subject_invalid`.
     pub fn apply(self, current: &Definition) -> Result<Definition, DefinitionError> {
         let mut problems = Vec::new();
         if self.name.is_some_and(|name| name != current.name) {
@@ -59,8 +63,10 @@ impl DefinitionChange {
             name: current.name.clone(),
             fields: self.fields.unwrap_or_else(|| current.fields.clone()),
             rules: self.rules.apply(current.rules.clone()),
+            options: self.options.unwrap_or_else(|| current.options.clone()),
         };
         problems.extend(changed.rules.check(&changed.fields));
+        problems.extend(changed.options.check(&changed.fields));
         if problems.is_empty() {
             Ok(changed)
         } else {
@@ -70,7 +76,7 @@ impl DefinitionChange {
 }
 
 /// Reads the body of `POST /collections`: `name`; `schema` or `fields` (`schema` wins); optionally the nine keys of
-/// [`Rules`]. Unknown keys are ignored.
+/// [`Rules`], and `options`. Unknown keys are ignored.
 ///
 /// # Errors
 /// Every problem of the form, or, if the form is right, every other problem. See [`DefinitionError`].
@@ -80,6 +86,7 @@ pub fn parse_definition(body: &Json) -> Result<Definition, DefinitionError> {
         name: String::new(),
         fields: Vec::new(),
         rules: Rules::default(),
+        options: Options::default(),
     };
     if let Some(body) = reader.object(body) {
         definition.name = read_name(&mut reader, body);
@@ -87,11 +94,15 @@ pub fn parse_definition(body: &Json) -> Result<Definition, DefinitionError> {
         definition.fields = reader.fields(fields);
         definition.rules = read_rules(&mut reader, body).apply(Rules::default());
         reader.check_lists(&definition.rules);
+        definition.options = reader.collection_options(body.get("options").unwrap_or(&Json::Null));
+        reader
+            .semantic
+            .extend(definition.options.check(&definition.fields));
     }
     reader.finish(definition)
 }
 
-/// Reads the body of `PUT /collections/{id}`. `schema` or `fields`, `name` and the nine keys of [`Rules`] are optional,
+/// Reads the body of `PUT /collections/{id}`. `schema` or `fields`, `name`, `options` and the nine keys of [`Rules`] are optional,
 /// but one of them must be there; unknown keys are ignored.
 ///
 /// # Errors
@@ -103,11 +114,14 @@ pub fn parse_change(body: &Json) -> Result<DefinitionChange, DefinitionError> {
         change.name = reader.text(body, "", "name");
         change.fields = fields_of(body).map(|fields| reader.fields(fields));
         change.rules = read_rules(&mut reader, body);
+        change.options = body
+            .get("options")
+            .map(|options| reader.collection_options(options));
         if change == DefinitionChange::default() {
             reader.shape(
                 "schema",
                 "schema_empty",
-                "The body changes nothing: send schema, fields or rules",
+                "The body changes nothing: send schema, fields, options or rules",
             );
         }
     }

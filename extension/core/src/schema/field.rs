@@ -154,6 +154,50 @@ impl Index {
     }
 }
 
+/// What the audit trail keeps of the values of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WriteMask {
+    /// The values.
+    None,
+    /// That there was a value: `***`.
+    Redact,
+    /// A hash of the value, by which equal values are recognised.
+    Hash,
+    /// Nothing, not even that it changed.
+    Skip,
+}
+
+impl WriteMask {
+    /// The name on the wire and in the registry.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Redact => "redact",
+            Self::Hash => "hash",
+            Self::Skip => "skip",
+        }
+    }
+
+    /// The mask with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::None, Self::Redact, Self::Hash, Self::Skip]
+            .into_iter()
+            .find(|mask| mask.name() == name)
+    }
+
+    /// What is kept of a column when nobody has said so: of one whose name sounds like a secret, nothing but that it
+    /// changed. Source: audit contract §1.3.
+    pub fn by_name(column: &str) -> Self {
+        let column = column.to_ascii_lowercase();
+        let secret = ["token", "secret", "password", "key_hash", "private"];
+        if secret.iter().any(|word| column.contains(word)) || column == "code_verifier" {
+            Self::Redact
+        } else {
+            Self::None
+        }
+    }
+}
+
 /// How a field with personal data is shown to those who may not see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MaskType {
@@ -281,6 +325,18 @@ impl Field {
             .ok()
             .flatten()
             .filter(|index| !(self.unique && *index == Index::Plain))
+    }
+
+    /// What `options.audit` says the trail keeps of the values.
+    pub fn write_mask(&self) -> Option<WriteMask> {
+        let mask = self.options.as_ref()?.get("audit")?.as_str()?;
+        WriteMask::from_name(mask)
+    }
+
+    /// What `options.erasable` says: the trail keeps the values encrypted under a key of their subject, so that they can be
+    /// erased. `None`: nothing.
+    pub fn erasable(&self) -> Option<bool> {
+        self.options.as_ref()?.get("erasable")?.as_bool()
     }
 
     /// How the field is masked; `None` when it holds no personal data.

@@ -200,6 +200,7 @@ impl Reader {
         self.computed(&mut field, return_type.as_deref(), &prefix);
         self.encrypted(&field, object, &prefix);
         self.index(&field, &prefix);
+        self.trail(&field, &prefix);
         if field.field_type != FieldType::Computed
             && let Some(default) = &field.default
             && let Err(mismatch) = convert(field.field_type, default)

@@ -45,6 +45,17 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
     let found = found.filter(|login| login.auth_provider == "password");
     let hash = found.as_ref().and_then(|login| login.password_hash.clone());
     let correct = state.passwords.verify(password, hash).await?;
+    if !correct {
+        // As many flights as a login that succeeds, whoever it was about.
+        let (account, user) = (
+            found.as_ref().map(|login| login.account_id),
+            found.as_ref().map(|login| login.user_id),
+        );
+        state
+            .database
+            .flag(&nobody, Statement::LoginFailed, &[&account, &user])
+            .await?;
+    }
     let Some(login) = found.filter(|login| correct && login.is_active) else {
         return Err(Error::Unauthenticated("Invalid credentials"));
     };

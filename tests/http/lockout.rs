@@ -1,0 +1,46 @@
+//! Guessing a password over HTTP. Source: identity contract §5.3.
+
+use serde_json::json;
+use snackbase_e2e::{PASSWORD, World};
+
+#[tokio::test]
+async fn a_locked_user_is_told_what_a_wrong_password_is_told() {
+    let world = World::new().await;
+    let superuser = world.database.superuser().await;
+    superuser
+        .batch_execute(&format!(
+            "alter database {} set snackbase.login_lockout_threshold = 3",
+            world.database.name
+        ))
+        .await
+        .expect("a setting");
+    // The gateway's connections are older than the setting.
+    let gateway = snackbase_e2e::Gateway::start(&world.database, &[]).await;
+    let login = async |email: &str, password: &str| {
+        gateway
+            .api()
+            .post(
+                "/auth/login",
+                json!({"account": "acme", "email": email, "password": password}),
+            )
+            .await
+    };
+    let stranger = login("nobody@example.com", PASSWORD).await;
+    for _ in 0..3 {
+        let answer = login("alice@example.com", "Wrong-Horse-7-Battery").await;
+        assert_eq!((answer.status, &answer.text), (401, &stranger.text));
+    }
+    let locked = login("alice@example.com", PASSWORD).await;
+    assert_eq!((locked.status, &locked.text), (401, &stranger.text));
+    login("bob@example.com", PASSWORD).await.expect(200);
+    // The session that stands is no matter of passwords.
+    world.alice.get("/auth/me").await.expect(200);
+    superuser
+        .execute(
+            "update snackbase.users set locked_until = clock_timestamp() where email = 'alice@example.com'",
+            &[],
+        )
+        .await
+        .expect("time passes");
+    login("alice@example.com", PASSWORD).await.expect(200);
+}
