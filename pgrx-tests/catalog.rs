@@ -109,6 +109,7 @@ mod tests {
              _macro_function_make snackbase_hook\n\
              _macro_probe snackbase_hook\n\
              _macro_run snackbase_hook\n\
+             _mail_enqueue snackbase_owner\n\
              _permission_set snackbase_owner\n\
              auth_login_failed snackbase_owner\n\
              auth_login_find snackbase_owner\n\
@@ -117,10 +118,19 @@ mod tests {
              auth_me snackbase_owner\n\
              auth_refresh snackbase_owner\n\
              auth_register snackbase_owner\n\
+             configuration_candidates snackbase_owner\n\
+             configuration_secrets snackbase_owner\n\
+             configuration_secrets_change snackbase_owner\n\
              doctor snackbase_owner\n\
+             get_config snackbase_owner\n\
              macro_change snackbase_owner\n\
              macro_create snackbase_owner\n\
              macro_drop snackbase_owner\n\
+             mail_claim snackbase_owner\n\
+             mail_finish snackbase_owner\n\
+             mail_log_add snackbase_owner\n\
+             mail_log_list snackbase_owner\n\
+             mail_log_view snackbase_owner\n\
              permission_drop snackbase_owner\n\
              signature_failed snackbase_owner\n\
              signature_find snackbase_owner\n\
@@ -291,7 +301,7 @@ mod tests {
               group by c.relname
              having count(*) = 4
               order by 1")
-        .says("accounts\naudit_key\ncol_notes\ncollection_rules\ncollections\ngroups\nmacros\npermissions\nroles\nsignature_failures\nusers\nusers_groups");
+        .says("accounts\naudit_key\ncol_notes\ncollection_rules\ncollections\nconfigurations\nemail_templates\ngroups\nmacros\npermissions\nroles\nsignature_failures\nusers\nusers_groups");
     }
 
     #[pg_test]

@@ -202,5 +202,8 @@ begin
     perform snackbase._audit_attach('snackbase.collection_rules', 'id');
     perform snackbase._audit_attach('snackbase.macros', 'id');
     perform snackbase._audit_attach('snackbase.permissions', 'id');
+    -- (mail_outbox is not: it is the log of mail itself, and a ledger never forgets an address)
+    perform snackbase._audit_attach('snackbase.email_templates', 'id');
+    perform snackbase._audit_attach('snackbase.configurations', 'id', 'secrets');
 end
 $$;

@@ -263,6 +263,45 @@ grant execute on function
    to snackbase_gateway;
 grant execute on function snackbase.doctor() to snackbase_superadmin;
 
+-- Configuration. Superadmins see secrets as they are stored: encrypted with a key that is not here.
+grant select, insert, update, delete on snackbase.configurations to snackbase_superadmin;
+grant execute on function
+    snackbase.configuration_candidates(uuid, text), snackbase.configuration_secrets(), snackbase.configuration_secrets_change(uuid, int, json)
+   to snackbase_gateway;
+grant execute on function
+    snackbase.configuration_stats(), snackbase.configuration_recent(bigint), snackbase.configuration_list(text, text),
+    snackbase.configuration_providers(text), snackbase.configuration_schema(text, text),
+    snackbase.configuration_draft(uuid, text, text, text, json), snackbase.configuration_create(json),
+    snackbase.configuration_enable(uuid, boolean), snackbase.configuration_values(uuid),
+    snackbase.configuration_values_change(uuid, int, json, json), snackbase.configuration_default_set(uuid),
+    snackbase.configuration_default_unset(uuid), snackbase.configuration_drop(uuid)
+   to snackbase_gateway, snackbase_superadmin;
+grant execute on function
+    snackbase.get_config(uuid, text, text), snackbase._configuration_definitions(), snackbase._configuration_schema(text, text, jsonb),
+    snackbase._configuration_defaults(jsonb), snackbase._configuration_logo(text), snackbase._configuration_is_destination(text),
+    snackbase._oauth_properties(jsonb), snackbase._saml_properties()
+   to snackbase_superadmin;
+
+-- The dashboard counts mail and sessions, and sees nothing of them.
+grant select (id, account_id, status, attempts) on snackbase.mail_outbox to snackbase_superadmin;
+grant select (id, account_id, session_id, expires_at, spent_at) on snackbase.refresh_tokens to snackbase_superadmin;
+grant execute on function snackbase.dashboard_stats(int) to snackbase_gateway, snackbase_superadmin;
+grant execute on function snackbase._dashboard_records(), snackbase._dashboard_audit(date, date), snackbase._dashboard_series(date, date, timestamptz[])
+   to snackbase_superadmin;
+
+-- Mail. The queue is read by nobody: its functions show what may be shown.
+grant select, insert, update, delete on snackbase.email_templates to snackbase_superadmin;
+grant execute on function snackbase.mail_claim(int, int, int), snackbase.mail_finish(bigint, int, text, text, text, int) to snackbase_gateway;
+grant execute on function
+    snackbase.email_template_list(json), snackbase.email_template_view(uuid), snackbase.email_template_find(text, text, text),
+    snackbase.email_template_change(uuid, json), snackbase.email_template_create(json), snackbase.email_template_drop(uuid),
+    snackbase.mail_log_list(json), snackbase.mail_log_view(bigint), snackbase.mail_log_add(text, text, text, json, text, text)
+   to snackbase_gateway, snackbase_superadmin;
+grant execute on function
+    snackbase._mail_enqueue(uuid, text, text, jsonb, text), snackbase._email_template_json(snackbase.email_templates),
+    snackbase._email_template_type(text), snackbase._email_template_find(uuid, text, text), snackbase._email_template_refuse(text)
+   to snackbase_superadmin;
+
 -- pg_dump: the rows of our tables, less what CREATE EXTENSION inserts itself (and guards against change).
 select pg_catalog.pg_extension_config_dump('snackbase.accounts', $$where id <> '00000000-0000-0000-0000-000000000000'$$);
 select pg_catalog.pg_extension_config_dump('snackbase.account_code_counter', '');
@@ -285,6 +324,10 @@ select pg_catalog.pg_extension_config_dump('snackbase.permissions', '');
 select pg_catalog.pg_extension_config_dump('snackbase.permissions_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.signature_failures', '');
 select pg_catalog.pg_extension_config_dump('snackbase.signature_failures_id_seq', '');
+select pg_catalog.pg_extension_config_dump('snackbase.configurations', 'where not is_builtin or updated_at > created_at');
+select pg_catalog.pg_extension_config_dump('snackbase.email_templates', 'where not is_builtin or updated_at > created_at');
+select pg_catalog.pg_extension_config_dump('snackbase.mail_outbox', '');
+select pg_catalog.pg_extension_config_dump('snackbase.mail_outbox_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_block', '');

@@ -95,10 +95,25 @@ extension_sql_file!(
     requires = ["transfer"]
 );
 extension_sql_file!(
+    "../../sql/060_outbox.sql",
+    name = "outbox",
+    requires = ["permissions"]
+);
+extension_sql_file!(
+    "../../sql/062_email_texts.sql",
+    name = "email_texts",
+    requires = ["outbox"]
+);
+extension_sql_file!(
+    "../../sql/065_configuration.sql",
+    name = "configuration",
+    requires = ["email_texts"]
+);
+extension_sql_file!(
     "../../sql/070_audit.sql",
     name = "audit",
     requires = [
-        "permissions",
+        "configuration",
         audit::record::_audit_record,
         audit::seal::_system_identifier,
         audit::entry::_audit_header_hash,
@@ -115,6 +130,11 @@ extension_sql_file!(
     "../../sql/080_signatures.sql",
     name = "signatures",
     requires = ["blocks"]
+);
+extension_sql_file!(
+    "../../sql/088_dashboard.sql",
+    name = "dashboard",
+    requires = ["audit"]
 );
 extension_sql_file!(
     "../../sql/090_doctor.sql",
