@@ -38,7 +38,7 @@ install: setup ## build for release and install into the Postgres of PG_CONFIG
 	@tools/install.sh
 
 test: ## every test: unit, db, e2e, upgrade
-	@tools/setup.sh node
+	@tools/setup.sh node smtp
 	@tools/test.sh
 
 unit: ## tests that need no Postgres
@@ -48,7 +48,7 @@ db: setup ## tests inside the database
 	@tools/test.sh db
 
 e2e: ## tests over sockets: gateway, SDK, psql, races, dump and restore
-	@tools/setup.sh node
+	@tools/setup.sh node smtp
 	@tools/test.sh e2e
 
 upgrade: setup ## pg_upgrade to a newer Postgres, with a ledger in it
@@ -58,7 +58,7 @@ differential: setup ## random rules and requests against a reference, for SECOND
 	@tools/differential.sh $(SECONDS)
 
 check: ## what a change must pass: format, lints, documentation, tests
-	@tools/setup.sh node shellcheck
+	@tools/setup.sh node smtp shellcheck
 	cargo fmt --all --check
 	@tools/cargo.sh clippy --all-targets -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' tools/cargo.sh doc --no-deps --document-private-items

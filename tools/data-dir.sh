@@ -55,9 +55,13 @@ private_database() {
         (umask 077 && cat >"$DATA_DIR/gateway" <<GATEWAY
 SNACKBASE_DATABASE_PASSWORD=$(random_secret)
 SNACKBASE_SECRET_KEY=$(random_secret)$(random_secret)
+SNACKBASE_ENCRYPTION_KEY=$(random_secret)$(random_secret)
 GATEWAY
         )
     fi
+    # Directories of earlier versions have no key for secrets.
+    grep -q '^SNACKBASE_ENCRYPTION_KEY=' "$DATA_DIR/gateway" \
+        || printf 'SNACKBASE_ENCRYPTION_KEY=%s%s\n' "$(random_secret)" "$(random_secret)" >>"$DATA_DIR/gateway"
     # shellcheck source=/dev/null
     . "$DATA_DIR/gateway"
     sql snackbase "set password_encryption = 'scram-sha-256'; alter role snackbase_gateway login password '$SNACKBASE_DATABASE_PASSWORD'"

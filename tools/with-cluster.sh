@@ -8,6 +8,7 @@
 #   SNACKBASE_TEST_GATEWAY_PASSWORD   password of the login role snackbase_gateway (TCP, 127.0.0.1, PGPORT)
 #   SNACKBASE_TEST_TEMPLATE           a database with only the extension in it, to copy
 #   SNACKBASE_TEST_LOG                the cluster's log; its lines have user, database and SQLSTATE after the process number
+#   SNACKBASE_TEST_SMTP               a Python that has the mail server of the tests (tools/setup.sh smtp)
 #   SNACKBASE_TEST_SPARE_HOST, _PORT  a second, empty cluster with the extension's files (for restores)
 #   SNACKBASE_TEST_NEXT_BIN           with --next: the programs of a newer server with the extension (for upgrades)
 # and psql, pg_dump, pg_restore, pgbench of the same version in PATH.
@@ -67,6 +68,7 @@ SNACKBASE_TEST_SPARE_PORT="$(sed -n 's/^port = //p' "$home/spare/data/postgresql
 SNACKBASE_TEST_GATEWAY_PASSWORD="$(random_secret)"
 export PGPORT SNACKBASE_TEST_SPARE_PORT SNACKBASE_TEST_GATEWAY_PASSWORD
 export SNACKBASE_TEST_GATEWAY="$GATEWAY" SNACKBASE_TEST_LOG="$home/main/data/server.log"
+export SNACKBASE_TEST_SMTP="$SMTP_DIR/bin/python"
 export SNACKBASE_TEST_SPARE_HOST="$home/spare/socket" SNACKBASE_TEST_TEMPLATE=snackbase_template
 
 psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 <<SQL
