@@ -10,16 +10,22 @@
 //! | `dump/` | Does a dump restore to the same thing? |
 //! | `upgrade/` | Does a newer major version of Postgres take everything over? |
 //! | `garbage/` | Is whatever does not fit refused, with nothing written and nobody hurt? |
+//! | `mail/` | Does mail reach a real server, once, whatever fails on the way? |
+//! | `acceptance/` | Do the acceptance lines of the identity contract hold, one file per line? |
+//! | `security/` | Does each trap of the identity contract stay shut, one file per trap? |
 //! | `wire/` | How many round trips does a request cost? |
 //! | `sdk/` | Does the published JavaScript client work, unchanged? Does ours (`clients/js`) on top of it? |
 
+mod acceptance;
 mod crash;
 mod differential;
 mod dump;
 mod garbage;
 mod http;
+mod mail;
 mod psql;
 mod race;
 mod sdk;
+mod security;
 mod upgrade;
 mod wire;

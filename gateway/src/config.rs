@@ -68,7 +68,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_STATEMENT_TIMEOUT_MS", "number", Text("15000"), "longest time for one statement, then 504"),
     setting("SNACKBASE_SECRET_KEY", "text", Absent("random, so tokens end with the process; required in production"), "source of the token keys; at least 32 characters in production"),
     setting("SNACKBASE_SECRET_KEY_PREVIOUS", "text", Absent("none"), "the secret key before the last change: its tokens stay valid"),
-    setting("SNACKBASE_ENCRYPTION_KEY", "text", Absent("none"), "key for secrets at rest; /health tells whether it is set"),
+    setting("SNACKBASE_ENCRYPTION_KEY", "text", Absent("none, so secrets of providers cannot be stored"), "key for secrets at rest; /health tells whether it is set"),
+    setting("SNACKBASE_ENCRYPTION_KEY_PREVIOUS", "text", Absent("none"), "the encryption key before the last change, until `config reencrypt` has run"),
     setting("SNACKBASE_ACCESS_TOKEN_EXPIRE_MINUTES", "number", Text("60"), "lifetime of an access token"),
     setting("SNACKBASE_REFRESH_TOKEN_EXPIRE_DAYS", "number", Text("7"), "lifetime of a refresh token"),
     setting("SNACKBASE_REGISTRATION_ENABLED", "true|false", Text("true"), "whether anybody may register an account"),
@@ -79,6 +80,10 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_SUPERADMIN_EMAIL", "text", Absent("none"), "superadmin to create at start when there is none"),
     setting("SNACKBASE_SUPERADMIN_PASSWORD", "text", Absent("none"), "password of that superadmin"),
     setting("SNACKBASE_TRUSTED_PROXIES", "list of addresses, CIDR blocks or *", Text("127.0.0.1,::1"), "peers whose CF-Connecting-IP, X-Forwarded-For and X-Forwarded-Host are believed"),
+    setting("SNACKBASE_WORKER_ENABLED", "true|false", Text("true"), "whether this gateway delivers mail"),
+    setting("SNACKBASE_MAIL_POLL_MS", "number", Text("1000"), "how often the queue of mail is looked at"),
+    setting("SNACKBASE_MAIL_MAX_ATTEMPTS", "number", Text("8"), "attempts to deliver a mail before it is given up"),
+    setting("SNACKBASE_MAIL_RETRY_SECONDS", "number", Text("30"), "wait after the first failed attempt; it doubles, up to one hour"),
     setting("SNACKBASE_OUTBOUND_ALLOWED_NETWORKS", "list of addresses or CIDR blocks", Absent("public addresses only"), "private networks that mail, tests of providers and other calls out may reach"),
     setting("SNACKBASE_OUTBOUND_ALLOW_HTTP", "true|false", Text("false"), "whether calls out may use http:// besides https://"),
     setting("SNACKBASE_OUTBOUND_TIMEOUT_MS", "number", Text("10000"), "longest time for one call out"),
@@ -89,6 +94,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_CORS_ALLOW_METHODS", "list or *", Text("*"), "methods that browsers may use"),
     setting("SNACKBASE_CORS_ALLOW_HEADERS", "list or *", Text("Authorization,Content-Type,If-Match,X-API-Key,X-Account-ID,X-Correlation-ID,X-ES-Username,X-ES-Password,X-ES-Meaning,X-ES-Reason"), "request headers that browsers may send"),
     setting("SNACKBASE_SECURITY_HEADERS_ENABLED", "true|false", Text("true"), "whether answers carry the headers below"),
+    setting("SNACKBASE_HTTPS_REDIRECT_ENABLED", "true|false", Text("false"), "whether requests that a trusted proxy got by http (X-Forwarded-Proto) are sent to https with 308"),
     setting("SNACKBASE_HSTS_MAX_AGE", "number", Text("31536000"), "seconds of Strict-Transport-Security (production only)"),
     setting("SNACKBASE_CSP_POLICY", "text", Text("default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-ancestors 'none'"), "Content-Security-Policy"),
     setting("SNACKBASE_PERMISSIONS_POLICY", "text", Text("geolocation=(), microphone=(), camera=(), payment=(), usb=(), magnetometer=(), gyroscope=(), accelerometer=()"), "Permissions-Policy"),
@@ -125,6 +131,18 @@ pub struct Cors {
     pub headers: Allowed<HeaderName>,
 }
 
+/// How mail is delivered.
+pub struct Worker {
+    /// Whether this process delivers.
+    pub enabled: bool,
+    /// How often the queue is looked at.
+    pub poll: Duration,
+    /// Attempts before a mail is given up.
+    pub max_attempts: i32,
+    /// Wait after the first failed attempt.
+    pub retry_seconds: i32,
+}
+
 /// The settings, read and checked. Holds secrets: it is neither printed nor cloned.
 pub struct Config {
     /// Where the gateway runs.
@@ -155,8 +173,10 @@ pub struct Config {
     pub secret_key: Option<String>,
     /// The secret key before the last change.
     pub previous_secret_key: Option<String>,
-    /// Whether a key for secrets at rest is set.
-    pub encryption_key_configured: bool,
+    /// Source of the key for secrets at rest.
+    pub encryption_key: Option<String>,
+    /// The encryption key before the last change.
+    pub previous_encryption_key: Option<String>,
     /// Lifetime of an access token.
     pub access_token_lifetime: Duration,
     /// Lifetime of a refresh token.
@@ -175,10 +195,14 @@ pub struct Config {
     pub superadmin: Option<(String, String)>,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
+    /// How mail is delivered.
+    pub worker: Worker,
     /// How calls out are limited.
     pub outbound: outbound::Limits,
     /// Cross-origin rules.
     pub cors: Cors,
+    /// Whether requests that a trusted proxy got by http are sent to https.
+    pub https_redirect: bool,
     /// Headers that every answer carries. Source: identity contract §5.10.
     pub security_headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -242,6 +266,7 @@ impl Config {
         let secret_key = read.secret("SNACKBASE_SECRET_KEY", production);
         let previous_secret_key = read.secret("SNACKBASE_SECRET_KEY_PREVIOUS", production);
         let encryption_key = read.secret("SNACKBASE_ENCRYPTION_KEY", production);
+        let previous_encryption_key = read.secret("SNACKBASE_ENCRYPTION_KEY_PREVIOUS", production);
         if production && secret_key.is_none() && !read.is_set("SNACKBASE_SECRET_KEY") {
             read.mistake("SNACKBASE_SECRET_KEY is required in production.");
         }
@@ -269,8 +294,13 @@ impl Config {
             (None, _) => None,
         };
         let trusted_proxies = read.trusted_proxies("SNACKBASE_TRUSTED_PROXIES");
+        let worker_enabled = read.switch("SNACKBASE_WORKER_ENABLED");
+        let mail_poll = read.number("SNACKBASE_MAIL_POLL_MS", 10, 3_600_000);
+        let mail_max_attempts = read.number("SNACKBASE_MAIL_MAX_ATTEMPTS", 1, 1000);
+        let mail_retry = read.number("SNACKBASE_MAIL_RETRY_SECONDS", 0, 3600);
         let outbound = read.outbound();
         let cors = read.cors();
+        let https_redirect = read.switch("SNACKBASE_HTTPS_REDIRECT_ENABLED");
         let security_headers = read.security_headers(production);
 
         Some(Self {
@@ -288,7 +318,8 @@ impl Config {
             database_wait: Duration::from_millis(database_wait?),
             secret_key,
             previous_secret_key,
-            encryption_key_configured: encryption_key.is_some(),
+            encryption_key,
+            previous_encryption_key,
             access_token_lifetime: Duration::from_secs(60 * access_minutes?),
             refresh_token_lifetime: Duration::from_secs(86_400 * refresh_days?),
             registration_enabled: registration_enabled?,
@@ -298,8 +329,15 @@ impl Config {
             password_hash_concurrency: password_hash_concurrency?,
             superadmin,
             trusted_proxies: trusted_proxies?,
+            worker: Worker {
+                enabled: worker_enabled?,
+                poll: Duration::from_millis(mail_poll?),
+                max_attempts: i32::try_from(mail_max_attempts?).ok()?,
+                retry_seconds: i32::try_from(mail_retry?).ok()?,
+            },
             outbound: outbound?,
             cors: cors?,
+            https_redirect: https_redirect?,
             security_headers: security_headers?,
         })
     }

@@ -1,4 +1,4 @@
-//! The only file that speaks to Postgres.
+//! The only module that speaks to Postgres.
 //!
 //! A request is one prepared statement: `case` makes `snackbase.enter` run first, and what follows runs as the role that
 //! `enter` took. The statement is its own transaction, so role and identity end with it and nothing can leak through the
@@ -18,6 +18,10 @@ use crate::auth::signature::Signer;
 use crate::auth::{Caller, Introduction};
 use crate::config::Config;
 use crate::error::{Error, Refusal};
+
+mod listen;
+
+pub use listen::listen;
 
 /// One argument of a statement.
 pub type Argument<'a> = &'a (dyn ToSql + Sync);
@@ -104,11 +108,40 @@ statements! {
     SignatureFailed = "select case when snackbase.enter($1, 'auth') then snackbase.signature_failed($2, $3, $4, $5, $6, $7, $8, $9) end";
     Logout = "select case when snackbase.enter($1, 'auth') then snackbase.auth_logout($2) end";
     Me = "select case when snackbase.enter($1, 'member') then snackbase.auth_me() end";
+    ConfigurationStats = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_stats() end";
+    ConfigurationRecent = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_recent($2) end";
+    ConfigurationList = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_list($2, $3) end";
+    ConfigurationProviders = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_providers($2) end";
+    ConfigurationSchema = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_schema($2, $3) end";
+    ConfigurationDraft = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_draft($2, $3, $4, $5, $6) end";
+    ConfigurationCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_create($2) end";
+    ConfigurationEnable = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_enable($2, $3) end";
+    ConfigurationValues = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_values($2) end";
+    ConfigurationValuesChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_values_change($2, $3, $4, $5) end";
+    ConfigurationDefaultSet = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_default_set($2) end";
+    ConfigurationDefaultUnset = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_default_unset($2) end";
+    ConfigurationDrop = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_drop($2) end";
+    ConfigurationCandidates = "select case when snackbase.enter($1, 'auth') then snackbase.configuration_candidates($2, $3) end";
+    ConfigurationSecrets = "select case when snackbase.enter($1, 'auth') then snackbase.configuration_secrets() end";
+    ConfigurationSecretsChange = "select case when snackbase.enter($1, 'auth') then snackbase.configuration_secrets_change($2, $3, $4) end";
+    TemplateList = "select case when snackbase.enter($1, 'superadmin') then snackbase.email_template_list($2) end";
+    TemplateView = "select case when snackbase.enter($1, 'superadmin') then snackbase.email_template_view($2) end";
+    TemplateFind = "select case when snackbase.enter($1, 'superadmin') then snackbase.email_template_find($2, $3, $4) end";
+    TemplateChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.email_template_change($2, $3) end";
+    TemplateCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.email_template_create($2) end";
+    TemplateDrop = "select case when snackbase.enter($1, 'superadmin') then snackbase.email_template_drop($2) end";
+    MailLogList = "select case when snackbase.enter($1, 'superadmin') then snackbase.mail_log_list($2) end";
+    MailLogView = "select case when snackbase.enter($1, 'superadmin') then snackbase.mail_log_view($2) end";
+    MailLogAdd = "select case when snackbase.enter($1, 'superadmin') then snackbase.mail_log_add($2, $3, $4, $5, $6, $7) end";
+    DashboardStats = "select case when snackbase.enter($1, 'superadmin') then snackbase.dashboard_stats($2) end";
+    MailClaim = "select case when snackbase.enter($1, 'auth') then snackbase.mail_claim($2, $3, $4) end";
+    MailFinish = "select case when snackbase.enter($1, 'auth') then snackbase.mail_finish($2, $3, $4, $5, $6, $7) end";
     SuperadminExists = "select case when snackbase.enter($1, 'auth') then snackbase.superadmin_exists() end";
     SuperadminCreate = "select case when snackbase.enter($1, 'auth') then snackbase.superadmin_create($2, $3, $4) end";
 }
 
-/// The pool of connections.
+/// The pool of connections; cloning it copies a pointer.
+#[derive(Clone)]
 pub struct Database {
     pool: managed::Pool<Manager>,
 }

@@ -91,6 +91,12 @@ pub enum Error {
     /// Something that must be given for this combination of values.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// As `BadRequest`, in words that are put together; they repeat no value.
+    #[error("{0}")]
+    Words(String),
+    /// A mail that was to be sent at once was not. Not a 5xx: clients would send it again.
+    #[error("{0}")]
+    Undelivered(String),
     /// A list parameter nobody knows.
     #[error("unsupported query parameter")]
     UnsupportedParameter(String),
@@ -286,6 +292,10 @@ impl Error {
                 answer.detail(detail)
             }
             Self::BadRequest(message) => Answer::new(status, "bad_request", message),
+            Self::Words(message) => Answer::new(status, "bad_request", message),
+            Self::Undelivered(reason) => {
+                Answer::new(status, "mail_not_sent", reason).titled("The mail was not sent")
+            }
             Self::UnsupportedParameter(name) => {
                 let message = format!("Query parameter '{name}' is not supported");
                 Answer::new(status, "unsupported_parameter", message).titled("Unsupported query parameter")

@@ -6,12 +6,15 @@
 pub mod audit_verify;
 pub mod auth;
 pub mod config;
+pub mod configuration;
 pub mod db;
 pub mod error;
 pub mod limits;
+pub mod mail;
 pub mod outbound;
 mod routes;
 pub mod serve;
 pub mod state;
+pub mod worker;
 
 pub use routes::app;

@@ -71,6 +71,17 @@ impl TrustedProxies {
         client
     }
 
+    /// Whether a trusted proxy says that the client asked by plain http. Without a proxy nothing is known: whoever is in
+    /// front may have ended TLS.
+    #[must_use]
+    pub fn came_by_http(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let scheme = headers
+            .get("x-forwarded-proto")
+            .and_then(|value| value.to_str().ok());
+        self.contains(peer.to_canonical())
+            && scheme.is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("http"))
+    }
+
     /// The host the client asked for, in lower case and without port: `X-Forwarded-Host` from a trusted peer, else `Host`.
     #[must_use]
     pub fn host(&self, peer: IpAddr, headers: &HeaderMap) -> Option<String> {

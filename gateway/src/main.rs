@@ -12,6 +12,7 @@ use snackbase_gateway::db::{self, Statement};
 use snackbase_gateway::error::Error;
 use snackbase_gateway::serve;
 use snackbase_gateway::state::State;
+use snackbase_gateway::worker;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -44,6 +45,9 @@ enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(Audit),
+    /// Look after the configuration of providers.
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 #[derive(Subcommand)]
@@ -51,6 +55,12 @@ enum Audit {
     /// Verify the ledger: chains of records, live rows, blocks, checkpoints. Findings go to standard output, one a line.
     /// Exit code 0: nothing is wrong, 1: findings, 2: it could not run.
     Verify(audit_verify::Options),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Encrypt all secrets with SNACKBASE_ENCRYPTION_KEY that SNACKBASE_ENCRYPTION_KEY_PREVIOUS encrypted.
+    Reencrypt,
 }
 
 /// Sentences for the operator, and the exit code.
@@ -109,6 +119,7 @@ fn run(command: Command) -> Result<(), Failure> {
             } => create_superadmin(config, email, password, force).await,
             Command::Doctor => doctor(&config).await,
             Command::Audit(Audit::Verify(options)) => verify(&config, &options).await,
+            Command::Config(ConfigCommand::Reencrypt) => reencrypt(config).await,
         }
     })
 }
@@ -126,9 +137,39 @@ async fn serve(config: Config) -> Result<(), Failure> {
         .map_err(|failure| format!("Cannot listen on {listen}: {failure}."))?;
     let stop = stop_signal().map_err(|failure| format!("Signals cannot be received: {failure}."))?;
     tracing::info!(%listen, "listening");
-    serve::serve(listener, state, stop)
+    let (stopping, stopped) = tokio::sync::watch::channel(false);
+    let listening = tokio::spawn({
+        let state = state.clone();
+        async move { state.configuration.listen(&state.config).await }
+    });
+    let worker = tokio::spawn(worker::run(state.clone(), stopped));
+    let patience = state.config.shutdown_timeout;
+    let served = serve::serve(listener, state, async move {
+        stop.await;
+        // The worker takes nothing new while requests finish.
+        stopping.send_replace(true);
+    });
+    let served = served.await;
+    if tokio::time::timeout(patience, worker).await.is_err() {
+        tracing::warn!("stopped before the mail in hand was delivered; another attempt will be made");
+    }
+    listening.abort();
+    served.map_err(|failure| format!("Cannot serve: {failure}.").into())
+}
+
+/// Encrypts every secret with the current key.
+async fn reencrypt(config: Config) -> Result<(), Failure> {
+    let state = State::new(config)?;
+    let (changed, unreadable) = state
+        .configuration
+        .reencrypt()
         .await
-        .map_err(|failure| format!("Cannot serve: {failure}.").into())
+        .map_err(|failure| format!("The secrets were not encrypted again: {failure}."))?;
+    println!("{changed} configurations encrypted again.");
+    match unreadable {
+        0 => Ok(()),
+        _ => Err(format!("{unreadable} configurations hold secrets that no key here opens.").into()),
+    }
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

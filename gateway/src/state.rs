@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use crate::auth::jwt::Keys;
 use crate::auth::password::Hasher;
 use crate::config::Config;
+use crate::configuration::Configuration;
 use crate::db::Database;
 use crate::outbound::Outbound;
 
@@ -25,6 +26,8 @@ pub struct Shared {
     pub database: Database,
     /// The keys of tokens.
     pub keys: Keys,
+    /// What providers are configured.
+    pub configuration: Configuration,
     /// The client for calls out.
     pub outbound: Outbound,
     /// The password policy and the queue of hashes.
@@ -39,10 +42,12 @@ impl State {
     pub fn new(config: Config) -> Result<Self, String> {
         let database = Database::new(&config)?;
         let keys = Keys::new(&config)?;
+        let configuration = Configuration::new(&config, database.clone())?;
         let outbound = Outbound::new(&config.outbound)?;
         let passwords = Hasher::new(&config)?;
         Ok(Self(Arc::new(Shared {
             config,
+            configuration,
             database,
             keys,
             outbound,

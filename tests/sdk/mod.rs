@@ -77,6 +77,19 @@ async fn administration() {
 }
 
 #[tokio::test]
+async fn configuration() {
+    // Secrets need a key.
+    let key = [("SNACKBASE_ENCRYPTION_KEY", "a key of the tests, of 32 characters")];
+    let world = World::with(&key).await;
+    let people = world.people.to_string();
+    let variables = [
+        ("SNACKBASE_URL", world.gateway.base.as_str()),
+        ("SNACKBASE_PEOPLE", &people),
+    ];
+    node_tests(&["tests/sdk/configuration.test.mjs"], &variables).await;
+}
+
+#[tokio::test]
 async fn our_client_maps_what_it_is_given_and_declares_what_it_takes() {
     let files = [
         "clients/js/test/mapping.test.mjs",

@@ -15,7 +15,7 @@ pub async fn health(state: State) -> Json<Value> {
     // The audit trail is part of the database and cannot be switched off.
     Json(json!({
         "status": "healthy", "service": SERVICE, "version": VERSION, "audit_logging_enabled": true,
-        "encryption_key_configured": state.config.encryption_key_configured,
+        "encryption_key_configured": state.config.encryption_key.is_some(),
     }))
 }
 

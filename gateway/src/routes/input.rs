@@ -216,6 +216,48 @@ impl Fields {
         }
     }
 
+    /// A whole number within a range; absent and null are `None`.
+    pub fn optional_number(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let number = match self.object.get(name) {
+            None | Some(Value::Null) => return None,
+            Some(value) => value.as_i64().filter(|number| range.contains(number)),
+        };
+        if number.is_none() {
+            let msg = format!(
+                "Input should be a whole number from {} to {}",
+                range.start(),
+                range.end()
+            );
+            self.note("int_type", name, msg);
+        }
+        number
+    }
+
+    /// An id; absent and null are `None`.
+    pub fn optional_id(&mut self, name: &str) -> Option<uuid::Uuid> {
+        let id = match self.object.get(name) {
+            None | Some(Value::Null) => return None,
+            Some(value) => value.as_str().and_then(|text| text.parse().ok()),
+        };
+        if id.is_none() {
+            self.note("uuid_parsing", name, "Input should be a UUID");
+        }
+        id
+    }
+
+    /// An object of texts, numbers, booleans and nulls; absent and null are empty unless it is required.
+    pub fn scalars(&mut self, name: &str, required: bool) -> Map<String, Value> {
+        let absent = self.object.get(name).is_none_or(Value::is_null);
+        if absent && !required {
+            return Map::new();
+        }
+        let map = self.object(name);
+        if map.values().any(|value| value.is_object() || value.is_array()) {
+            self.note("scalar_type", name, "Values should be texts, numbers or booleans");
+        }
+        map
+    }
+
     /// Notes that a key must be there.
     pub fn require(&mut self, name: &str) {
         if self.object.get(name).is_none_or(Value::is_null) {

@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use uuid::Uuid;
 
-use crate::auth::RequestId;
+use crate::auth::{Peer, RequestId};
 use crate::config::{Allowed, Cors};
 use crate::error::{Cause, Error};
 use crate::state::State;
@@ -36,13 +36,20 @@ async fn outermost(state: State, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let started = Instant::now();
 
-    let mut response = next.run(request).await;
+    let mut response = match to_https(&state, &request) {
+        Some(redirect) => redirect,
+        None => next.run(request).await,
+    };
 
     let headers = response.headers_mut();
     for (name, value) in &state.config.security_headers {
         headers.insert(name, value.clone());
     }
     headers.insert(CORRELATION, id.clone());
+    // Answers hold tokens, keys and records: no cache keeps one that does not say it may.
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     let cause = response.extensions_mut().remove::<Cause>();
     if state.config.access_log || cause.is_some() {
         let request_id = id.to_str().unwrap_or_default();
@@ -56,6 +63,23 @@ async fn outermost(state: State, mut request: Request, next: Next) -> Response {
         }
     }
     response
+}
+
+/// The redirect of a request that a trusted proxy got by plain http, when the settings want it. Probes of health stay.
+/// Source: identity contract §5.10.
+fn to_https(state: &State, request: &Request) -> Option<Response> {
+    if !state.config.https_redirect || matches!(request.uri().path(), "/health" | "/ready" | "/live") {
+        return None;
+    }
+    let Peer(peer) = request.extensions().get::<Peer>()?;
+    let proxies = &state.config.trusted_proxies;
+    if !proxies.came_by_http(peer.ip(), request.headers()) {
+        return None;
+    }
+    let host = proxies.host(peer.ip(), request.headers())?;
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let place = HeaderValue::try_from(format!("https://{host}{path}")).ok()?;
+    Some((StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, place)]).into_response())
 }
 
 /// The client's `X-Correlation-ID` if it is plain and short, else `cid_` and twelve hexadecimal digits.

@@ -4,6 +4,9 @@ mod accounts;
 mod audit;
 mod auth;
 mod collections;
+mod configuration;
+mod dashboard;
+mod email;
 mod health;
 mod input;
 mod layers;
@@ -87,6 +90,42 @@ pub fn app(state: State) -> Router {
         // The contract says the former, the client library the latter.
         .at("/roles/permissions/{id}", delete(roles::remove_permission))
         .at("/permissions/{id}", delete(roles::remove_permission))
+        .at("/admin/configuration", post(configuration::create))
+        .at("/admin/configuration/stats", get(configuration::stats))
+        .at("/admin/configuration/recent", get(configuration::recent))
+        .at("/admin/configuration/system", get(configuration::system))
+        .at("/admin/configuration/account", get(configuration::account))
+        .at("/admin/configuration/providers", get(configuration::providers))
+        .at(
+            "/admin/configuration/schema/{category}/{provider}",
+            get(configuration::schema),
+        )
+        .at(
+            "/admin/configuration/test-connection",
+            post(configuration::test_connection),
+        )
+        .at(
+            "/admin/configuration/{id}",
+            patch(configuration::enable).delete(configuration::remove),
+        )
+        .at(
+            "/admin/configuration/{id}/values",
+            get(configuration::view_values).patch(configuration::change_values),
+        )
+        .at(
+            "/admin/configuration/{id}/set-default",
+            post(configuration::set_default).delete(configuration::unset_default),
+        )
+        .at("/dashboard/stats", get(dashboard::stats))
+        .at("/admin/email/templates", get(email::list).post(email::create))
+        .at("/admin/email/templates/render", post(email::render))
+        .at(
+            "/admin/email/templates/{id}",
+            get(email::view).put(email::change).delete(email::remove),
+        )
+        .at("/admin/email/templates/{id}/test", post(email::test))
+        .at("/admin/email/logs", get(email::logs))
+        .at("/admin/email/logs/{id}", get(email::log))
         .at("/audit-logs", get(audit::list))
         .at("/audit-logs/verify", get(audit::verify::verify))
         .at("/audit-logs/{id}", get(audit::view))

@@ -1,0 +1,6 @@
+//! The traps of `contract/identity.md` §7, one file per trap: what the obvious implementation would do, and does not happen here.
+
+mod t08_mail_logs;
+mod t15_system_secrets;
+mod t28_configuration;
+mod t36_mail_headers;
