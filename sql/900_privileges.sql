@@ -326,7 +326,8 @@ select pg_catalog.pg_extension_config_dump('snackbase.signature_failures', '');
 select pg_catalog.pg_extension_config_dump('snackbase.signature_failures_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.configurations', 'where not is_builtin or updated_at > created_at');
 select pg_catalog.pg_extension_config_dump('snackbase.email_templates', 'where not is_builtin or updated_at > created_at');
-select pg_catalog.pg_extension_config_dump('snackbase.mail_outbox', '');
+-- (a restored database must not send again what waits here; and tokens have no place in a dump)
+select pg_catalog.pg_extension_config_dump('snackbase.mail_outbox', $$where status <> 'pending'$$);
 select pg_catalog.pg_extension_config_dump('snackbase.mail_outbox_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change_id_seq', '');
