@@ -1,6 +1,17 @@
 -- The flows before and around a login: contract identity.md §4.1. The gateway calls them after enter(…, 'auth');
 -- they run as snackbase_owner, and each changes state in one statement where two callers could race.
 
+-- Whether people of an account log in with passwords: provider email_password, of the account or of the system, is switched on
+-- (contract identity.md §5.6). Superadmins always do: no other provider leads into their account.
+create function snackbase._password_logins(account uuid) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (select from snackbase._configuration_candidates(account, 'auth_providers') c where c.provider_name = 'email_password');
+end
+$$;
+
 create function snackbase.auth_register(email text, password_hash text, account_name text, account_slug text) returns json
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -9,6 +20,9 @@ declare
     account snackbase.accounts;
     person snackbase.users;
 begin
+    if not snackbase._password_logins('00000000-0000-0000-0000-000000000000') then
+        raise exception 'Registration with a password is switched off' using errcode = '42501';
+    end if;
     account := snackbase._account_create(account_name, account_slug, 'account_slug', false);
     person := snackbase._user_create(account.id, email, password_hash, 1, true, false);
     insert into snackbase.users_groups (account_id, group_id, user_id)
@@ -35,7 +49,8 @@ begin
     select u.id, u.account_id, case when snackbase._login_locked_until(u.id) is null then u.password_hash end,
            u.auth_provider, u.is_active, u.email_verified
       from snackbase.users u
-     where u.account_id = wanted and lower(u.email) = lower(trim(wanted_email));
+     where u.account_id = wanted and lower(u.email) = lower(trim(wanted_email))
+       and (wanted = '00000000-0000-0000-0000-000000000000' or snackbase._password_logins(wanted));
 end
 $$;
 

@@ -3,4 +3,5 @@
 mod t08_mail_logs;
 mod t15_system_secrets;
 mod t28_configuration;
+mod t29_switched_off;
 mod t36_mail_headers;
