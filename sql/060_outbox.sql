@@ -14,8 +14,9 @@ create table snackbase.email_templates (
     text_body text not null constraint email_templates_text_body_check check (octet_length(text_body) between 1 and 65536),
     enabled boolean not null default true,
     is_builtin boolean not null default false,
-    created_at timestamptz not null default clock_timestamp(),
-    updated_at timestamptz not null default clock_timestamp(),
+    -- the same instant in a row that nobody has changed, also in one that is made while a dump is replayed
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
     primary key (id, account_id),
     constraint email_templates_key unique (account_id, template_type, locale)
 );

@@ -23,8 +23,9 @@ create table snackbase.configurations (
     priority int not null default 0,
     -- counts the changes of values, so that two people who change them at the same time notice each other
     revision int not null default 1,
-    created_at timestamptz not null default clock_timestamp(),
-    updated_at timestamptz not null default clock_timestamp(),
+    -- the same instant in a row that nobody has changed, also in one that is made while a dump is replayed
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
     primary key (id, account_id),
     constraint configurations_key unique (account_id, category, provider_name),
     constraint configurations_default_check check (enabled or not is_default)
