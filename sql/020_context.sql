@@ -15,39 +15,6 @@ begin
 end
 $$;
 
--- The number of wall-clock microseconds is what created_at and updated_at show; both come from here, never from a client.
-create function snackbase._stamp() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    account uuid := snackbase.current_account_id();
-begin
-    if tg_op = 'INSERT' then
-        if account is not null then
-            if new.account_id is null then
-                new.account_id := account;
-            elsif new.account_id <> account and not snackbase.is_superadmin() then
-                new.account_id := account;
-            end if;
-        end if;
-        new.created_at := clock_timestamp();
-        new.updated_at := new.created_at;
-        new.created_by := snackbase.current_actor();
-        new.updated_by := new.created_by;
-    else
-        if new.id is distinct from old.id or new.account_id is distinct from old.account_id then
-            raise exception 'a record cannot change its id or account' using errcode = '42501';
-        end if;
-        new.created_at := old.created_at;
-        new.created_by := old.created_by;
-        new.updated_at := clock_timestamp();
-        new.updated_by := snackbase.current_actor();
-    end if;
-    return new;
-end
-$$;
-
 -- Row trigger of core tables that only carry created_at and updated_at.
 create function snackbase._touch() returns trigger
 language plpgsql

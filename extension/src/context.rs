@@ -361,7 +361,7 @@ fn _restoring() -> bool {
 
 /// The caller's account, or NULL.
 #[pg_extern(stable, parallel_safe)]
-fn current_account_id() -> Option<Uuid> {
+pub fn current_account_id() -> Option<Uuid> {
     uuid_of(&caller::account_id()?)
 }
 

@@ -103,6 +103,9 @@ pub enum Error {
     /// The new row fails the create or update rule.
     #[error("Record does not satisfy collection rules")]
     RuleDenied,
+    /// An update that gives a record another id or account.
+    #[error("a record cannot change its id or account")]
+    RecordMoved,
     /// The record was changed since the caller read it.
     #[error("The record was changed since it was read: its updated_at is another one")]
     Changed,
@@ -264,7 +267,8 @@ impl Error {
             | Error::NotExecutable
             | Error::SuperadminRequired
             | Error::Locked(_)
-            | Error::FieldAccess(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            | Error::FieldAccess(_)
+            | Error::RecordMoved => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::AccountHeaderMissing
             | Error::Malformed(_)
             | Error::Expression { .. }

@@ -11,6 +11,7 @@
 mod arithmetic;
 mod audit;
 mod bi;
+mod cache;
 mod caller;
 mod collections;
 mod context;
@@ -27,6 +28,7 @@ mod query;
 mod records;
 mod signatures;
 mod spi;
+mod stamp;
 
 use pgrx::prelude::*;
 

@@ -5,13 +5,11 @@
 //! - [`treatment`]: what a column's text becomes before it is stored
 //! - [`origin`]: who, how, and from where
 //! - [`store`]: where changes are written, below SQL
-//! - [`cache`]: what a backend knows of tables
 //! - [`schema`]: what became of the tables of collections
 //! - [`entry`]: hashes of a stored change, the same for writing, showing and verifying
 //! - [`seal`]: the sealer, which closes blocks over committed changes
 //! - [`verify`]: `audit_verify()`, record chains and live rows
 
-mod cache;
 pub mod entry;
 mod image;
 mod origin;

@@ -16,14 +16,13 @@ use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgMemoryContexts};
 use snackbase_core::ledger::{ColumnHasher, Hash, Header, SharedHeader, entry_hash, write_string};
 
-use super::cache;
 use super::image::{self, Column, bytes_of_uuid};
 use super::origin::Origin;
 use super::store::{Change, Ledger, Shared};
 use super::treatment::Treatment;
 use crate::context::SYSTEM_ACCOUNT;
 use crate::error::{Error, raise};
-use crate::{guc, json};
+use crate::{cache, guc, json};
 
 /// Records the rows of one statement. Trigger arguments: the key column (several joined by a comma), then the columns
 /// stored as `***`.

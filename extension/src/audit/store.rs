@@ -18,8 +18,8 @@ use std::rc::Rc;
 use pgrx::{IntoDatum, PgRelation, pg_sys};
 use snackbase_core::ledger::{HASH_VERSION, Hash};
 
-use super::cache;
 use super::origin::Origin;
+use crate::cache;
 use crate::error::Error;
 
 /// Rows that are written together, at most.
