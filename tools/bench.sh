@@ -4,7 +4,7 @@
 # shellcheck source=shell.sh
 . "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 folders=("$@")
-[ $# -gt 0 ] || folders=(requests records)
+[ $# -gt 0 ] || folders=(requests records audit)
 for folder in "${folders[@]}"; do
     "$ROOT/tools/with-cluster.sh" --release node "$ROOT/bench/$folder/run.mjs"
 done
