@@ -151,7 +151,7 @@ async fn plan(
         .query(
             "select min(s.account_id::text)
                from (select a.account_id,
-                            (sum(a.changes) over (order by a.account_id) * $1 / (sum(a.changes) over () + 1))::bigint as range
+                            (sum(a.changes) over (order by a.account_id) * $1::bigint / (sum(a.changes) over () + 1))::bigint as range
                        from (select b.account_id, sum(b.change_count) as changes from snackbase.audit_block_account b group by 1) a) s
               group by s.range
               order by 1

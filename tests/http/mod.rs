@@ -25,4 +25,5 @@ mod rules;
 mod sessions;
 mod signatures;
 mod transfer;
+mod verify;
 mod visitors;

@@ -172,15 +172,25 @@ impl<'a> Chain<'a> {
         let mut previous: Option<Vec<u8>> = None;
         // Notes about blocks before the range: the tree up to there is restored from stored nodes, which they prove.
         while let Some(number) = points.first_given().filter(|number| *number < from - 1) {
-            let (tree, hash) = restore(reader, number)?;
+            let Some((tree, hash)) = restore(reader, number)? else {
+                break;
+            };
             points.at(number, || tree.root(), &hash, report);
         }
         let mut tree = Frontier::default();
         if from > 1 {
-            let (restored, hash) = restore(reader, from - 1)?;
-            tree = restored;
-            points.at(from - 1, || tree.root(), &hash, report);
-            previous = Some(hash);
+            match restore(reader, from - 1)? {
+                Some((restored, hash)) => {
+                    tree = restored;
+                    points.at(from - 1, || tree.root(), &hash, report);
+                    previous = Some(hash);
+                }
+                // There is no such block any more, or none yet.
+                None => {
+                    points.rest(newest(reader)?, report);
+                    return Ok(());
+                }
+            }
         }
         let mut heads = reader.scan(
             "select b.number, b.system_identifier, b.from_xid, b.to_xid, b.import_id, b.change_count, b.tree_root,
@@ -639,13 +649,31 @@ impl<'r> Accounts<'r> {
     }
 }
 
-/// The tree over the blocks 1 to `number` from stored nodes, and the hash of block `number`. Where blocks are missing the
-/// tree is another one.
-fn restore(reader: &Reader, number: i64) -> Result<(Frontier, Vec<u8>), Error> {
+/// The number of the newest block, 0 if there is none.
+fn newest(reader: &Reader) -> Result<i64, Error> {
+    let mut scan = reader.scan(
+        "select b.number from snackbase.audit_block b order by b.number desc limit 1",
+        &[],
+    )?;
+    Ok(if scan.advance() {
+        scan.int(0).unwrap_or_default()
+    } else {
+        0
+    })
+}
+
+/// The tree over the blocks 1 to `number` from stored nodes, and the hash of block `number`. Where other blocks are missing
+/// the tree is another one. `None`: there is no block of that number.
+fn restore(reader: &Reader, number: i64) -> Result<Option<(Frontier, Vec<u8>)>, Error> {
     let of = reader.prepare(
         "select b.nodes, b.block_hash from snackbase.audit_block b where b.number = $1",
         &[pg_sys::INT8OID],
     )?;
+    let mut scan = of.open(&[number.into()])?;
+    if !scan.advance() {
+        return Ok(None);
+    }
+    let block_hash = scan.bytes(1).unwrap_or_default().to_vec();
     let size = number as u64;
     let mut hashes = Vec::new();
     for node in Frontier::nodes_of(size) {
@@ -657,11 +685,6 @@ fn restore(reader: &Reader, number: i64) -> Result<(Frontier, Vec<u8>), Error> {
             .flatten();
         hashes.push(hash.unwrap_or_default());
     }
-    let mut scan = of.open(&[number.into()])?;
-    let hash = if scan.advance() {
-        scan.bytes(1).unwrap_or_default().to_vec()
-    } else {
-        Vec::new()
-    };
-    Ok((Frontier::restore(size, hashes).unwrap_or_default(), hash))
+    let tree = Frontier::restore(size, hashes).unwrap_or_default();
+    Ok(Some((tree, block_hash)))
 }
