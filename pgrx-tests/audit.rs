@@ -424,6 +424,30 @@ mod tests {
     }
 
     #[pg_test]
+    fn what_was_rolled_back_is_passed_over_in_statements_of_many_rows() {
+        // The look-up of a predecessor meets rows of the ledger that are dead, and remembers them from batch to batch.
+        let scene = Scene::with_notes();
+        run(&format!(
+            "insert into snackbase.col_notes (account_id, title, stars)
+             select '{}', n::text, n from generate_series(1, 1200) n",
+            scene.ada.account
+        ))
+        .says("1200");
+        for _ in 0..3 {
+            run("do $$ begin
+                     update snackbase.col_notes set title = title || '?';
+                     raise exception 'no';
+                 exception when raise_exception then null; end $$")
+            .answer();
+            run("update snackbase.col_notes set title = title || '!'").says("1200");
+        }
+        run("delete from snackbase.col_notes").says("1200");
+        ask("select count(*) || ' ' || max(record_version) from snackbase.audit_change where table_name = 'col_notes'")
+            .says("6000 5");
+        verified();
+    }
+
+    #[pg_test]
     fn texts_with_every_character_are_recorded_and_verify() {
         let scene = Scene::with_notes();
         let text: String = (1..=0x2ff_u32)

@@ -293,10 +293,14 @@ impl Ledger {
             let caller = pg_sys::MemoryContextSwitchTo(self.batch);
             self.keys[0].sk_argument = pg_sys::Datum::from(account.as_ptr());
             self.keys[2].sk_argument = varlena(record.as_bytes());
+            // What the index keeps between calls (a list of dead rows that it met) must live as long as the scan.
+            pg_sys::MemoryContextSwitchTo(self.statement);
             pg_sys::index_rescan(self.scan, self.keys.as_mut_ptr(), 3, ptr::null_mut(), 0);
             let direction = pg_sys::ScanDirection::BackwardScanDirection;
+            let found = pg_sys::index_getnext_slot(self.scan, direction, self.found);
+            pg_sys::MemoryContextSwitchTo(self.batch);
             let mut newest = None;
-            if pg_sys::index_getnext_slot(self.scan, direction, self.found) {
+            if found {
                 let last = self.place.version.max(self.place.checksum);
                 pg_sys::slot_getsomeattrs_int(self.found, last);
                 let value = |number: c_int| *(*self.found).tts_values.add(number as usize - 1);
