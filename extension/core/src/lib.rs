@@ -4,8 +4,10 @@
 //! No I/O, no clock, no panics: this code runs inside Postgres backends, where a stack overflow restarts
 //! every backend of the server.
 
+pub mod json;
 pub mod ledger;
 pub mod names;
 pub mod records;
 pub mod rules;
 pub mod schema;
+pub mod trail;

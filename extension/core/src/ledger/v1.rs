@@ -107,8 +107,8 @@ enum Member<'a> {
     Json(Option<&'a Json>),
 }
 
-/// Without offset, and with six digits of fraction or none.
-fn timestamp(text: &str) -> Cow<'_, str> {
+/// An instant as it is hashed: without offset, and with six digits of fraction or none. Text of another form stays.
+pub fn timestamp(text: &str) -> Cow<'_, str> {
     let Some((seconds, rest)) = text.split_at_checked(19) else {
         return text.into();
     };
