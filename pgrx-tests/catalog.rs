@@ -100,7 +100,8 @@ mod tests {
               where p.pronamespace = 'snackbase'::regnamespace and p.prosecdef
               order by 1")
         .says(
-            "_bi_view_drop snackbase_reader\n\
+            "_audit_import_complete snackbase_owner\n\
+             _bi_view_drop snackbase_reader\n\
              _bi_view_lock snackbase_reader\n\
              _bi_view_replace snackbase_reader\n\
              _collection_load snackbase_owner\n\
@@ -111,6 +112,9 @@ mod tests {
              _macro_run snackbase_hook\n\
              _mail_enqueue snackbase_owner\n\
              _permission_set snackbase_owner\n\
+             audit_import_add snackbase_owner\n\
+             audit_import_begin snackbase_owner\n\
+             audit_import_finish snackbase_owner\n\
              auth_login_failed snackbase_owner\n\
              auth_login_find snackbase_owner\n\
              auth_login_finish snackbase_owner\n\
@@ -173,7 +177,7 @@ mod tests {
         .says(
             "_guard_ddl\n_is_preloaded\n_macro_call\n_macro_call\n_own_ddl\n_restoring\n_signature_suffices\nabort\ncurrent_account_id\ncurrent_actor\n\
              current_auth_method\ncurrent_role_id\ncurrent_user_email\ncurrent_user_groups\ncurrent_user_id\ncurrent_user_role\n\
-             current_user_uuid\ndate_add\ndate_start\nhas_permission\nin_group\nis_authenticated\nis_superadmin\nmask\nnum_add\nnum_divide\nnum_modulo\n\
+             current_user_uuid\ndate_add\ndate_start\nhas_permission\nin_group\nis_audit_reader\nis_authenticated\nis_superadmin\nmask\nnum_add\nnum_divide\nnum_modulo\n\
              num_multiply\nnum_round\nnum_subtract\nrfc3339\nsees_pii\ntext_substring\ntext_substring\nversion",
         );
     }
@@ -315,6 +319,10 @@ mod tests {
              prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_block_account\n\
              audit_restore A, prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_change\n\
              prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_checkpoint\n\
+             prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_import\n\
+             prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_import_break\n\
+             prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_import_entry\n\
+             prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_import_result\n\
              prevent_audit_log_delete A snackbase.audit_key\n\
              prevent_delete A, prevent_update A snackbase.signature_failures",
         );

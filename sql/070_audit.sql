@@ -68,107 +68,24 @@ return snackbase._audit_header_hash(
     (change).record_id, (change).record_version, (change).request_id, (change).table_name, (change).user_agent,
     (change).user_email, (change).user_id, (change).user_name);
 
--- One row per changed column, as the contract shows an entry; hashes are computed from the stored change.
+-- In this order the trail is listed and exported. The only index that is there for reading: every change pays for it.
+create index audit_change_time on snackbase.audit_change (occurred_at, id);
+
+-- One row per changed column, as the contract shows an entry; hashes are computed from the stored change, values are masked as
+-- the caller sees them.
 create view snackbase.audit_log with (security_invoker = true, security_barrier = true) as
 select c.id * 2048 + e.ordinal as id, c.account_id, c.operation, c.table_name, c.record_id,
-       e.column_name, e.old_value, e.new_value,
+       e.column_name,
+       case when r.sees_everything then e.old_value else snackbase._audit_shown(c.table_name collate "default", e.column_name, e.old_value) end as old_value,
+       case when r.sees_everything then e.new_value else snackbase._audit_shown(c.table_name collate "default", e.column_name, e.new_value) end as new_value,
        c.user_id, c.user_email, c.user_name, c.es_username, c.es_reason, c.es_timestamp,
        c.ip_address, c.user_agent, c.request_id, c.occurred_at,
        e.checksum, e.previous_hash,
        coalesce(c.extra_metadata, '{}') || pg_catalog.jsonb_build_object('auth_method', c.auth_method) as extra_metadata,
        c.record_version, c.hash_version
-  from snackbase.audit_change c
+  from (select snackbase._audit_sees_everything() as sees_everything) r
+ cross join snackbase.audit_change c
  cross join lateral snackbase._audit_entries(snackbase._audit_header(c), c.columns, c.previous_hash) e;
-
--- `size` entries of the given changes after the first `skip`, as JSON, in the order of `changes`.
-create function snackbase._audit_entries_json(changes snackbase.audit_change[], skip bigint, size bigint, ascending boolean) returns json
-language sql stable
-set search_path = pg_catalog, pg_temp
-return (
-    select coalesce(json_agg(json_build_object('id', c.id * 2048 + e.ordinal, 'account_id', c.account_id, 'operation', c.operation,
-               'table_name', c.table_name, 'record_id', c.record_id, 'column_name', e.column_name,
-               'old_value', e.old_value, 'new_value', e.new_value,
-               'user_id', c.user_id, 'user_email', c.user_email, 'user_name', c.user_name,
-               'es_username', c.es_username, 'es_reason', c.es_reason, 'es_timestamp', snackbase.rfc3339(c.es_timestamp),
-               'ip_address', c.ip_address, 'user_agent', c.user_agent, 'request_id', c.request_id,
-               'occurred_at', snackbase.rfc3339(c.occurred_at), 'checksum', e.checksum, 'previous_hash', e.previous_hash,
-               'extra_metadata', coalesce(c.extra_metadata, '{}') || jsonb_build_object('auth_method', c.auth_method))
-               order by e.place, e.ordinal * case when ascending then 1 else -1 end), '[]')
-      from (select u.place, u.id as change_id, x.*
-              from unnest(changes) with ordinality
-                   as u(id, xid, account_id, operation, table_name, record_id, record_version, columns, column_count, user_id,
-                        user_email, user_name, auth_method, es_username, es_reason, es_timestamp, ip_address, user_agent,
-                        request_id, extra_metadata, occurred_at, hash_version, previous_hash, checksum, system_identifier, place)
-             cross join lateral snackbase._audit_entries(
-                   snackbase._audit_header(changes[u.place]), u.columns, u.previous_hash) x
-             order by u.place, x.ordinal * case when ascending then 1 else -1 end
-             limit size offset skip) e
-      join unnest(changes) c on c.id = e.change_id
-);
-
--- contract audit.md §3.1. Sorting and paging happen on changes (every change has at least one entry, so the first n
--- entries are in the first n changes); only these are expanded and hashed.
-create function snackbase.audit_list(query json) returns json
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set timezone = 'UTC'  -- a date without offset is UTC
-as $$
-declare
-    first bigint := coalesce((query ->> 'skip')::bigint, 0);
-    size bigint := coalesce((query ->> 'limit')::bigint, 50);
-    key text := coalesce(query ->> 'sort_by', 'occurred_at');
-    direction text := lower(coalesce(query ->> 'sort_order', 'desc'));
-    condition text := $c$
-        ($1 ->> 'account_id' is null or c.account_id::text = lower($1 ->> 'account_id'))
-        and ($1 ->> 'table_name' is null or c.table_name = $1 ->> 'table_name')
-        and ($1 ->> 'record_id' is null or c.record_id = $1 ->> 'record_id')
-        and ($1 ->> 'user_id' is null or c.user_id = $1 ->> 'user_id')
-        and ($1 ->> 'operation' is null or c.operation = upper($1 ->> 'operation'))
-        and ($1 ->> 'auth_method' is null or c.auth_method = $1 ->> 'auth_method')
-        and ($1 ->> 'from_date' is null or c.occurred_at >= ($1 ->> 'from_date')::timestamptz)
-        and ($1 ->> 'to_date' is null or c.occurred_at <= ($1 ->> 'to_date')::timestamptz)$c$;
-    iso constant text := '^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$';
-    total bigint;
-    changes snackbase.audit_change[];
-begin
-    if first < 0 or size not between 1 and 500 or direction not in ('asc', 'desc') then
-        raise exception 'skip is at least 0, limit is 1 to 500, sort_order is asc or desc' using errcode = '22023';
-    end if;
-    if coalesce(query ->> 'from_date', query ->> 'to_date', '2000-01-01') !~ iso or coalesce(query ->> 'to_date', '2000-01-01') !~ iso then
-        raise exception 'from_date and to_date are ISO 8601 dates or instants' using errcode = '22P02',
-            detail = '[{"field": "from_date", "message": "from_date and to_date are ISO 8601 dates or instants", "code": "datetime_invalid"}]';
-    end if;
-    if key not in ('occurred_at', 'id', 'account_id', 'operation', 'table_name', 'record_id', 'user_id', 'user_email') then
-        key := 'occurred_at';
-    end if;
-    execute 'select coalesce(sum(c.column_count), 0) from snackbase.audit_change c where ' || condition into total using query;
-    execute format($q$
-        select array(select c
-                       from snackbase.audit_change c
-                      where %2$s
-                      order by c.%1$I %3$s, c.id %4$s
-                      limit $2 + $3)$q$,
-        key, condition, direction, case when key = 'id' then direction else 'desc' end)
-       into changes using query, first, size;
-    return json_build_object('items', snackbase._audit_entries_json(changes, first, size, key = 'id' and direction = 'asc'),
-        'total', total, 'skip', first, 'limit', size, 'audit_logging_enabled', true);
-end
-$$;
-
-create function snackbase.audit_view(id bigint) returns json
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    changes snackbase.audit_change[] := array(select c from snackbase.audit_change c where c.id = audit_view.id / 2048);
-    entry json := snackbase._audit_entries_json(changes, audit_view.id % 2048 - 1, 1, true) -> 0;
-begin
-    if entry is null then
-        raise exception 'Audit log entry % not found', id using errcode = 'P0002';
-    end if;
-    return entry;
-end
-$$;
 
 -- Puts the recorder on a table. Statement triggers with transition tables: one batch of entries per statement, however
 -- many rows. Arguments of the trigger: the key column (or several, joined by

@@ -73,11 +73,13 @@ create policy member on snackbase.users for select to snackbase_member using (tr
 create policy member on snackbase.groups for select to snackbase_member using (true);
 create policy member on snackbase.users_groups for select to snackbase_member using (true);
 create policy member on snackbase.roles for select to snackbase_member using (true);
-create policy member on snackbase.audit_change for select to snackbase_member using (true);
+create policy member on snackbase.audit_change for select to snackbase_member using ((select snackbase.is_audit_reader()));
 create policy member on snackbase.audit_block for select to snackbase_member using (true);
-create policy member on snackbase.audit_block_account for select to snackbase_member using (true);
+create policy member on snackbase.audit_block_account for select to snackbase_member using ((select snackbase.is_audit_reader()));
 create policy member on snackbase.audit_checkpoint for select to snackbase_member using (true);
 create policy member on snackbase.audit_key for select to snackbase_member using (true);
+create policy member on snackbase.audit_import_entry for select to snackbase_member using ((select snackbase.is_audit_reader()));
+create policy member on snackbase.audit_import_break for select to snackbase_member using ((select snackbase.is_audit_reader()));
 create policy member on snackbase.macros for select to snackbase_member using (true);
 
 -- What somebody else's SQL (macros) may read of the core tables: the people, groups and roles of its account, and no
@@ -125,6 +127,29 @@ begin
     end loop;
 end
 $$;
+
+grant select on snackbase.audit_import, snackbase.audit_import_result, snackbase.audit_import_entry, snackbase.audit_import_break,
+                snackbase.audit_imported
+   to snackbase_superadmin;
+grant select on snackbase.audit_import_entry, snackbase.audit_import_break, snackbase.audit_imported to snackbase_member;
+
+-- Only these insert into imported logs. (What looks at an import when it commits runs as whoever commits.)
+alter function snackbase._audit_import_complete() security definer;
+alter function snackbase._audit_import_complete() owner to snackbase_owner;
+alter function snackbase.audit_import_begin(text) security definer;
+alter function snackbase.audit_import_begin(text) owner to snackbase_owner;
+alter function snackbase.audit_import_add(bigint, bigint, text[]) security definer;
+alter function snackbase.audit_import_add(bigint, bigint, text[]) owner to snackbase_owner;
+alter function snackbase.audit_import_add(bigint, bigint, text[]) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_import_finish(bigint) security definer;
+alter function snackbase.audit_import_finish(bigint) owner to snackbase_owner;
+
+-- Operators in what these ask mean PostgreSQL's own, whatever search_path the session has.
+alter function snackbase.audit_list(json) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_view(bigint) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_export(json) set search_path = pg_catalog, pg_temp;
+alter function snackbase.record_at(text, text, timestamptz, uuid) set search_path = pg_catalog, pg_temp;
+alter function snackbase.account_at(uuid, timestamptz) set search_path = pg_catalog, pg_temp;
 
 -- What changes a schema waits for a busy table no longer than this; "does not exist, skipping" is not news to whoever does
 -- it; and values become the texts of the trail, as in the recorder.
@@ -175,7 +200,7 @@ revoke all on all functions in schema snackbase from public;
 grant execute on function
     snackbase.current_account_id(), snackbase.current_user_id(), snackbase.current_user_uuid(), snackbase.current_user_email(),
     snackbase.current_user_role(), snackbase.current_role_id(), snackbase.has_permission(text, text), snackbase.current_user_groups(), snackbase.current_auth_method(), snackbase.current_actor(),
-    snackbase.is_authenticated(), snackbase.is_superadmin(), snackbase.in_group(text), snackbase.sees_pii(),
+    snackbase.is_authenticated(), snackbase.is_superadmin(), snackbase.is_audit_reader(), snackbase.in_group(text), snackbase.sees_pii(),
     snackbase.mask(text, text), snackbase.rfc3339(timestamptz),
     snackbase.num_add(float8, float8), snackbase.num_subtract(float8, float8), snackbase.num_multiply(float8, float8),
     snackbase.num_divide(float8, float8), snackbase.num_modulo(float8, float8), snackbase.num_round(float8, float8),
@@ -215,8 +240,9 @@ grant execute on function
     snackbase.records_create_many(text, json), snackbase.records_update_many(text, json), snackbase.records_delete_many(text, json)
    to snackbase_gateway, snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, snackbase_superadmin;
 grant execute on function
-    snackbase.audit_list(json), snackbase.audit_view(bigint), snackbase._audit_header(snackbase.audit_change),
-    snackbase._audit_entries_json(snackbase.audit_change[], bigint, bigint, boolean),
+    snackbase.audit_list(json), snackbase.audit_view(bigint), snackbase.audit_export(json),
+    snackbase.record_at(text, text, timestamptz, uuid), snackbase.account_at(uuid, timestamptz),
+    snackbase._audit_header(snackbase.audit_change), snackbase._audit_sees_everything(), snackbase._audit_shown(text, text, text),
     snackbase._audit_header_hash(uuid, text, text, timestamptz, text, text, text, timestamptz, text, text, bigint, text, text, text, text, text, text),
     snackbase._audit_chain(bytea, json, bytea), snackbase._audit_entries(bytea, json, bytea), snackbase.auth_me()
    to snackbase_gateway, snackbase_member, snackbase_superadmin;
@@ -262,6 +288,9 @@ grant execute on function
     snackbase.user_create(json), snackbase.user_verify(uuid)
    to snackbase_gateway;
 grant execute on function snackbase.doctor() to snackbase_superadmin;
+grant execute on function
+    snackbase.audit_import_begin(text), snackbase.audit_import_add(bigint, bigint, text[]), snackbase.audit_import_finish(bigint)
+   to snackbase_gateway, snackbase_superadmin;
 
 -- Configuration. Superadmins see secrets as they are stored: encrypted with a key that is not here.
 grant select, insert, update, delete on snackbase.configurations to snackbase_superadmin;
@@ -331,6 +360,11 @@ select pg_catalog.pg_extension_config_dump('snackbase.mail_outbox', $$where stat
 select pg_catalog.pg_extension_config_dump('snackbase.mail_outbox_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_change_id_seq', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_import', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_import_id_seq', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_import_result', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_import_entry', '');
+select pg_catalog.pg_extension_config_dump('snackbase.audit_import_break', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_block', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_block_account', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_key', '');

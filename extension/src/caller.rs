@@ -156,6 +156,14 @@ fn named(name: &str) -> Result<Role, Error> {
     })
 }
 
+/// The role of a user who was not introduced yet, or None.
+///
+/// # Errors
+/// [`Error::Spi`].
+pub fn role_of(user: &str, account: &str) -> Result<Option<Role>, Error> {
+    look_up(Some(user), Some(account))
+}
+
 fn look_up(user: Option<&str>, account: Option<&str>) -> Result<Option<Role>, Error> {
     let (Some(user), Some(account)) = (user.and_then(uuid_of), account.and_then(uuid_of)) else {
         return Ok(None);

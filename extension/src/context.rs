@@ -215,9 +215,13 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
         "superadmin" if superadmin => Some("snackbase_superadmin"),
         "superadmin" if anonymous => return Err(Error::AuthenticationRequired),
         "superadmin" => return Err(Error::SuperadminRequired),
-        "member" if anonymous => return Err(Error::AuthenticationRequired),
+        "member" | "audit" if anonymous => return Err(Error::AuthenticationRequired),
         _ if superadmin => Some("snackbase_superadmin"),
         "member" => Some("snackbase_member"),
+        "audit" => match &identity {
+            Some(identity) if reads_audit(identity)? => Some("snackbase_member"),
+            _ => return Err(Error::SuperadminRequired),
+        },
         name => match Operation::ALL.into_iter().find(|o| o.name() == name) {
             Some(operation) => Some(operation.role()),
             None => return Err(Error::Malformed(format!("operation: unknown value {name}"))),
@@ -251,6 +255,14 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
         guc::set_role_local(role)?;
     }
     Ok(())
+}
+
+/// The role whose users read the audit trail of their account.
+const AUDIT_READERS: &str = "admin";
+
+fn reads_audit(identity: &Identity) -> Result<bool, Error> {
+    let role = caller::role_of(&identity.user_id, &identity.account_id)?;
+    Ok(role.is_some_and(|role| role.name == AUDIT_READERS))
 }
 
 /// The caller that [`enter`] would introduce, as an identity to try rules for. Nothing is set.
@@ -447,6 +459,21 @@ fn is_authenticated() -> bool {
 #[pg_extern(stable, parallel_safe)]
 fn is_superadmin() -> bool {
     Context::current().is_superadmin()
+}
+
+/// May the caller read the audit trail of its account (contract `audit.md` §3.4): users of role `admin`, and superadmins.
+#[pg_extern(stable, parallel_restricted)]
+fn is_audit_reader() -> Result<bool, ErrorReport> {
+    Ok(is_superadmin() || reads_audit_of_own_account()?)
+}
+
+/// Whether the caller is one of the audit readers of its account.
+///
+/// # Errors
+/// [`Error::Spi`].
+pub fn reads_audit_of_own_account() -> Result<bool, Error> {
+    let admin = || Ok::<_, Error>(caller::role()?.is_some_and(|role| role.name == AUDIT_READERS));
+    Ok(is_authenticated() && admin()?)
 }
 
 /// May the caller see masked values in clear (contract `records.md` §8): superadmins and members of `pii_access`.

@@ -51,6 +51,9 @@ pub enum Error {
     /// No visible record of this id: hidden and missing look alike.
     #[error("Record not found")]
     RecordNotFound,
+    /// No visible entry of the trail of this id.
+    #[error("Audit log entry {0} not found")]
+    EntryNotFound(i64),
     /// The operation's rule is null.
     #[error("Access denied: {} is locked for this collection", .0.name())]
     Locked(Operation),
@@ -282,6 +285,7 @@ impl Error {
             | Error::AccountNotFound
             | Error::CollectionNotFound(_)
             | Error::RecordNotFound
+            | Error::EntryNotFound(_)
             | Error::ItemNotFound { .. } => Code::ERRCODE_NO_DATA_FOUND,
             Error::Changed => Code::ERRCODE_RAISE_EXCEPTION,
             Error::Item { error, .. } => error.code(),

@@ -384,6 +384,33 @@ pub fn unlimit_time() {
     }
 }
 
+/// Suspends `statement_timeout` while a result travels to the client, and lets it count anew for the next part: of a statement
+/// that streams, each part has that much time, and a client may read as slowly as the gateway lets it.
+pub struct TimePerPart(());
+
+impl TimePerPart {
+    /// The work on a part begins.
+    pub fn begin() -> TimePerPart {
+        // SAFETY: as in `limit_time`; StatementTimeout is the setting in milliseconds, 0 for none.
+        unsafe {
+            disable_timeout(STATEMENT_TIMEOUT, false);
+            let milliseconds = pg_sys::StatementTimeout;
+            if milliseconds > 0 {
+                let end = pg_sys::GetCurrentTimestamp() + i64::from(milliseconds) * 1000;
+                enable_timeout_at(STATEMENT_TIMEOUT, end);
+            }
+        }
+        TimePerPart(())
+    }
+}
+
+impl Drop for TimePerPart {
+    fn drop(&mut self) {
+        // SAFETY: as above; it neither allocates nor raises.
+        unsafe { disable_timeout(STATEMENT_TIMEOUT, false) };
+    }
+}
+
 thread_local! {
     static OWN_DDL: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }

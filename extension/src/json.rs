@@ -10,6 +10,9 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 use pgrx::prelude::*;
 use pgrx::spi::SpiHeapTupleData;
 
+use snackbase_core::json::write_number;
+pub use snackbase_core::json::write_text;
+
 use crate::error::Error;
 
 /// JSON text that arrives as, or leaves as, a value of type `json`, unparsed. (pgrx's `Json` parses and prints.)
@@ -178,51 +181,11 @@ fn write_value(
     Ok(())
 }
 
-/// Appends a JSON string.
-pub fn write_text(out: &mut String, text: &str) {
-    out.push('"');
-    let mut start = 0;
-    for (index, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..=0x1f => "",
-            _ => continue,
-        };
-        out.push_str(&text[start..index]);
-        if escape.is_empty() {
-            out.push_str(&format!("\\u{byte:04x}"));
-        } else {
-            out.push_str(escape);
-        }
-        start = index + 1;
-    }
-    out.push_str(&text[start..]);
-    out.push('"');
-}
-
-/// Appends the shortest JSON number that reads back as `number`, with an exponent where JavaScript writes one; `5` and not
-/// `5.0`. JSON has no infinity and no NaN: `null`.
-fn write_number(out: &mut String, number: f64) {
-    use std::fmt::Write;
-    // Writing into a String cannot fail.
-    let _ = if !number.is_finite() {
-        write!(out, "null")
-    } else if number == 0.0 || (1e-6..1e21).contains(&number.abs()) {
-        write!(out, "{number}")
-    } else {
-        write!(out, "{number:e}")
-    };
-}
-
 /// Microseconds between the epochs of Unix and of Postgres (2000-01-01).
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// RFC 3339 in UTC. Instants outside the years -9999 to 9999, and `infinity`, read as Postgres prints them.
-fn timestamp_text(value: TimestampWithTimeZone) -> String {
+pub fn timestamp_text(value: TimestampWithTimeZone) -> String {
     instant(value).map_or_else(|| value.to_iso_string(), |instant| instant.to_string())
 }
 

@@ -120,7 +120,9 @@ extension_sql_file!(
         audit::seal::_system_identifier,
         audit::entry::_audit_header_hash,
         audit::entry::_audit_chain,
-        audit::entry::_audit_entries
+        audit::entry::_audit_entries,
+        audit::trail::masks::_audit_sees_everything,
+        audit::trail::masks::_audit_shown
     ]
 );
 extension_sql_file!(
@@ -129,9 +131,14 @@ extension_sql_file!(
     requires = ["audit", audit::seal::_seal_lock_key]
 );
 extension_sql_file!(
+    "../../sql/078_import.sql",
+    name = "import",
+    requires = ["blocks", context::current_actor]
+);
+extension_sql_file!(
     "../../sql/080_signatures.sql",
     name = "signatures",
-    requires = ["blocks"]
+    requires = ["import"]
 );
 extension_sql_file!(
     "../../sql/088_dashboard.sql",

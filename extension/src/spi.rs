@@ -19,6 +19,7 @@ use pgrx::spi::{OwnedPreparedStatement, SpiHeapTupleData, SpiTupleTable};
 use pgrx::{PgBuiltInOids, PgOid, PgTryBuilder, Spi};
 
 use crate::error::{Error, state_of};
+use crate::json::JsonText;
 
 /// The rows of a statement, valid while its `read` closure runs.
 pub type Rows<'a> = SpiTupleTable<'a>;
@@ -250,6 +251,24 @@ pub fn explain(statement: &str, arguments: Vec<Option<String>>) -> Result<Vec<St
     })
 }
 
+/// How many rows the planner expects of a query. Text arguments.
+///
+/// # Errors
+/// [`Error::Spi`]; what Postgres refuses unwinds as its error.
+pub fn estimate(statement: &str, arguments: Vec<Option<String>>) -> Result<f64, Error> {
+    let arguments: Vec<DatumWithOid> = arguments.into_iter().map(DatumWithOid::from).collect();
+    let statement = format!("explain (format json) {statement}");
+    Spi::connect_mut(|client| {
+        let plan = client
+            .update(&statement, None, &arguments)?
+            .first()
+            .get_one::<JsonText>()?;
+        let plan = plan.and_then(|plan| serde_json::from_str::<serde_json::Value>(&plan.0).ok());
+        let rows = plan.and_then(|plan| plan[0]["Plan"]["Plan Rows"].as_f64());
+        rows.ok_or_else(|| Error::Internal("EXPLAIN names no number of rows".into()))
+    })
+}
+
 fn run<R>(
     statement: &str,
     arguments: &[DatumWithOid],
@@ -296,6 +315,41 @@ fn run<R>(
     })
 }
 
+/// A query whose rows are fetched batch by batch. It ends with the transaction and not before: who streams rows to a client drops
+/// what it holds while the transaction is being undone, when nothing can be closed any more.
+pub struct Cursor(String);
+
+impl Cursor {
+    /// Opens a cursor.
+    ///
+    /// # Errors
+    /// [`Error::Spi`].
+    pub fn open(statement: &str, arguments: &[DatumWithOid]) -> Result<Cursor, Error> {
+        Spi::connect(|client| {
+            Ok(Cursor(
+                client.try_open_cursor(statement, arguments)?.detach_into_name(),
+            ))
+        })
+    }
+
+    /// The next rows, at most `count`; fewer at the end.
+    ///
+    /// # Errors
+    /// What `read` returns, and [`Error::Spi`].
+    pub fn fetch<T>(
+        &mut self,
+        count: i64,
+        read: impl Fn(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        Spi::connect(|client| {
+            let mut cursor = client.find_cursor(&self.0)?;
+            let rows = cursor.fetch(count)?.map(|row| read(&row)).collect();
+            cursor.detach_into_name();
+            rows
+        })
+    }
+}
+
 /// A `text[]` parameter.
 pub fn text_array(values: Vec<Option<String>>) -> DatumWithOid<'static> {
     // SAFETY: the oid is that of the value's type.
@@ -335,6 +389,15 @@ pub fn day(days: i32) -> DatumWithOid<'static> {
 fn current_role() -> u32 {
     // SAFETY: reads a global of the backend.
     unsafe { pg_sys::GetUserId() }.to_u32()
+}
+
+/// Whether the current role may see all accounts: superadmins, and a superuser in psql.
+pub fn is_bound_to_no_account() -> bool {
+    // SAFETY: reads of the syscache, inside a transaction; `true`: a missing role is InvalidOid, of which nobody is a member.
+    unsafe {
+        let role = pg_sys::get_role_oid(c"snackbase_superadmin".as_ptr(), true);
+        pg_sys::has_privs_of_role(pg_sys::GetUserId(), role)
+    }
 }
 
 /// The name of the login role of this session.

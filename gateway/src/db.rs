@@ -5,11 +5,18 @@
 //! pool. Every statement is prepared when its connection is made: a warm request is one network flight.
 //! The functions are described in `docs/sql-api.md`.
 
+mod import;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use deadpool::managed::{self, Metrics, PoolError, QueueMode, RecycleResult, Timeouts};
 use deadpool_postgres::ClientWrapper;
 use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
+use tokio::sync::Semaphore;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{NoTls, Row};
 use uuid::Uuid;
@@ -21,7 +28,9 @@ use crate::error::{Error, Refusal};
 
 mod listen;
 
+pub use import::import;
 pub use listen::listen;
+pub use stream::Texts;
 
 /// One argument of a statement.
 pub type Argument<'a> = &'a (dyn ToSql + Sync);
@@ -51,6 +60,7 @@ statements! {
     RecordsUpdateMany = "select case when snackbase.enter($1, 'update') then snackbase.records_update_many($2, $3) end";
     RecordsDeleteMany = "select case when snackbase.enter($1, 'delete') then snackbase.records_delete_many($2, $3) end";
     Superadmin = "select snackbase.enter($1, 'superadmin')";
+    AuditReader = "select snackbase.enter($1, 'audit')";
     CollectionList = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_list($2, $3, $4, $5, $6) end";
     CollectionNames = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_names() end";
     CollectionView = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_view($2) end";
@@ -85,8 +95,10 @@ statements! {
     MacroChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.macro_change($2, $3) end";
     MacroDrop = "select case when snackbase.enter($1, 'superadmin') then snackbase.macro_drop($2) end";
     MacroTest = "select case when snackbase.enter($1, 'superadmin') then snackbase.macro_test($2, $3) end";
-    AuditList = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_list($2) end";
-    AuditView = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_view($2) end";
+    AuditList = "select case when snackbase.enter($1, 'audit') then snackbase.audit_list($2) end";
+    AuditView = "select case when snackbase.enter($1, 'audit') then snackbase.audit_view($2) end";
+    // In the select list the rows are made as they are fetched; in FROM the server would collect them first.
+    AuditExport = "select snackbase.audit_export(case when entered.done then $2::json end) from snackbase.enter($1, 'audit') as entered(done)";
     AuditVerify = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_verify_report($2) end";
     AccountList = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_list($2, $3, $4, $5, $6) end";
     AccountCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_create($2, $3) end";
@@ -144,6 +156,10 @@ statements! {
 #[derive(Clone)]
 pub struct Database {
     pool: managed::Pool<Manager>,
+    /// Permits for answers that keep their connection as long as the client reads.
+    streams: Arc<Semaphore>,
+    /// How long a request waits for one.
+    wait: Duration,
 }
 
 /// JSON as the server wrote it. It is forwarded and not parsed.
@@ -202,7 +218,11 @@ impl Database {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|failure| format!("The connection pool cannot be built: {failure}."))?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            streams: Arc::new(Semaphore::new((config.database_pool_size / 4).max(1))),
+            wait: config.database_wait,
+        })
     }
 
     /// Calls a function that answers JSON.

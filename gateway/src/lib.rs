@@ -9,6 +9,7 @@ pub mod config;
 pub mod configuration;
 pub mod db;
 pub mod error;
+mod import;
 pub mod limits;
 pub mod mail;
 pub mod outbound;

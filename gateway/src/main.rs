@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 done, 1 the database or the request to it is at fault, 2 the settings or the command line are.
 
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -55,6 +57,14 @@ enum Audit {
     /// Verify the ledger: chains of records, live rows, blocks, checkpoints. Findings go to standard output, one a line.
     /// Exit code 0: nothing is wrong, 1: findings, 2: it could not run.
     Verify(audit_verify::Options),
+    /// Import the audit log of an original instance: JSON Lines, or CSV with titles. All of it or nothing.
+    Import {
+        /// The file; `-` is standard input.
+        file: PathBuf,
+        /// What the import is called; without it the name of the file.
+        #[arg(long)]
+        source: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -120,6 +130,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Doctor => doctor(&config).await,
             Command::Audit(Audit::Verify(options)) => verify(&config, &options).await,
             Command::Config(ConfigCommand::Reencrypt) => reencrypt(config).await,
+            Command::Audit(Audit::Import { file, source }) => import(&config, &file, source).await,
         }
     })
 }
@@ -322,4 +333,41 @@ async fn verify(config: &Config, options: &audit_verify::Options) -> Result<(), 
         }
         false => Err(outcome.summary.into()),
     }
+}
+
+/// Imports a log, and prints what became of it.
+async fn import(config: &Config, file: &Path, source: Option<String>) -> Result<(), Failure> {
+    let source = source.unwrap_or_else(|| file.display().to_string());
+    let input: Box<dyn Read> = match file == Path::new("-") {
+        true => Box::new(std::io::stdin()),
+        false => Box::new(
+            std::fs::File::open(file)
+                .map_err(|failure| format!("{} cannot be read: {failure}.", file.display()))?,
+        ),
+    };
+    let watched = std::io::stderr().is_terminal();
+    let told = |read: u64| {
+        if watched {
+            eprint!("\r{read} entries");
+        }
+    };
+    let report = db::import(config, &source, input, told).await;
+    if watched {
+        eprintln!();
+    }
+    let report = report.map_err(|sentence| format!("Nothing was imported: {sentence}"))?;
+    println!(
+        "Import {}: {} entries of {} accounts, {} breaks.",
+        report["import_id"], report["entries"], report["accounts"], report["breaks"]
+    );
+    for found in report["first_breaks"].as_array().into_iter().flatten() {
+        println!(
+            "{} entry {}: expected {}, actual {}",
+            found["kind"].as_str().unwrap_or("break"),
+            found["id"],
+            found["expected"],
+            found["actual"]
+        );
+    }
+    Ok(())
 }

@@ -400,6 +400,19 @@ impl Scene {
                 ],
                 none(),
             ),
+            sample(
+                root,
+                "GET",
+                "/audit-logs/export",
+                &[
+                    ("table_name", "col_samples"),
+                    ("operation", "CREATE"),
+                    ("from_date", "2024-01-01T00:00:00Z"),
+                    ("format", "json"),
+                    ("full", "true"),
+                ],
+                none(),
+            ),
             sample(root, "GET", "/audit-logs/{entry}", &[], none()),
             sample(root, "GET", "/admin/configuration/stats", &[], none()),
             sample(

@@ -184,3 +184,206 @@ async fn the_list_is_paged_and_checked() {
     }
     world.root.get("/audit-logs/?limit=1").await.expect(200);
 }
+
+#[tokio::test]
+async fn readers_of_an_account_see_its_trail_and_others_are_refused() {
+    let world = World::new().await;
+    for api in [&world.alice, &world.carol] {
+        api.post("/records/posts", json!({"title": "t"}))
+            .await
+            .expect(201);
+    }
+    let hers = world
+        .alice
+        .get("/audit-logs?table_name=col_posts")
+        .await
+        .expect(200);
+    assert_eq!(hers["total"], 10);
+    let acme = world.account_id("alice");
+    assert!(
+        hers["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .all(|entry| entry["account_id"] == acme)
+    );
+    let foreign = world
+        .root
+        .get("/audit-logs?table_name=col_posts&limit=1&account_id=")
+        .await
+        .expect(200);
+    assert_eq!(foreign["total"], 20);
+    let his = world
+        .root
+        .query(
+            "/audit-logs",
+            &[("account_id", world.account_id("carol")), ("limit", "1")],
+        )
+        .await
+        .expect(200)["items"][0]["id"]
+        .to_string();
+    world.alice.get(&format!("/audit-logs/{his}")).await.expect(404);
+    let export = world
+        .alice
+        .get("/audit-logs/export?format=json&table_name=col_posts")
+        .await;
+    assert_eq!(export.header("x-total-count"), "10");
+    assert!(!export.text.contains("carol@example.com"), "{}", export.text);
+    for path in [
+        "/audit-logs",
+        "/audit-logs/1",
+        "/audit-logs/x",
+        "/audit-logs/export",
+        "/audit-logs/export?format=xml",
+    ] {
+        let refused = world.bob.get(path).await;
+        assert!(
+            refused.text.contains("Superadmin access required"),
+            "{path}: {}",
+            refused.text
+        );
+        refused.expect(403);
+        world.anonymous.get(path).await.expect(401);
+    }
+    world.alice.get("/audit-logs/export?format=xml").await.expect(422);
+    world
+        .alice
+        .get("/audit-logs/export?from_date=2024-13-32")
+        .await
+        .expect(422);
+}
+
+#[tokio::test]
+async fn exports_are_documents_of_all_three_kinds() {
+    let world = World::new().await;
+    let made = world
+        .alice
+        .post("/records/posts", json!({"title": "=1+1", "status": "a,\"b\""}))
+        .await
+        .expect(201);
+    let id = made["id"].as_str().expect("an id");
+    let ask = async |more: &str| {
+        // what a client library sends along with the filter
+        let path = format!("/audit-logs/export?record_id={id}&skip=5&limit=0&sort_by=x&sort_order=up&{more}");
+        world.root.get(&path).await
+    };
+    let named = |answer: &snackbase_e2e::Answer, end: &str| {
+        let name = answer.header("content-disposition").to_owned();
+        assert!(
+            name.starts_with("attachment; filename=audit_logs_2") && name.ends_with(end),
+            "{name}"
+        );
+        assert_eq!(answer.header("x-total-count"), "10");
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    };
+
+    let answer = ask("format=json").await;
+    named(&answer, ".json");
+    assert_eq!(answer.header("content-type"), "application/json");
+    let entries = answer.json.as_array().expect("an array");
+    assert_eq!(entries.len(), 10);
+    assert_eq!(entries[0].as_object().expect("an entry").len(), 11);
+    assert!(answer.text.starts_with("[\n  {\n    \"id\": "), "{}", answer.text);
+
+    let answer = ask("format=json&full=true").await;
+    let entries = answer.json.as_array().expect("an array");
+    let by_checksum = |hash: &Value| entries.iter().find(|entry| &entry["checksum"] == hash);
+    let firsts = entries
+        .iter()
+        .filter(|entry| entry["previous_hash"].is_null())
+        .count();
+    assert_eq!(firsts, 1, "one entry begins the record");
+    assert!(
+        entries
+            .iter()
+            .all(|entry| entry["previous_hash"].is_null() || by_checksum(&entry["previous_hash"]).is_some())
+    );
+    assert_eq!(
+        (&entries[0]["hash_version"], &entries[0]["masked"]),
+        (&json!(2), &json!(false))
+    );
+
+    let answer = ask("").await;
+    named(&answer, ".csv");
+    assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
+    assert!(answer.text.starts_with(
+        "ID,Timestamp,Operation,Table,Record ID,Column,Old Value,New Value,User,IP Address,Checksum\r\n"
+    ));
+    assert!(
+        answer.text.contains(",'=1+1,") && answer.text.contains(",\"a,\"\"b\"\"\","),
+        "{}",
+        answer.text
+    );
+
+    let answer = ask("format=pdf").await;
+    named(&answer, ".pdf");
+    assert_eq!(answer.header("content-type"), "text/plain");
+    assert!(
+        answer.text.starts_with("JVBERi0"),
+        "base64 of %PDF-: {}",
+        &answer.text[..20]
+    );
+    let raw = world
+        .root
+        .with_header("accept", "application/pdf")
+        .get(&format!("/audit-logs/export?record_id={id}&format=pdf"))
+        .await;
+    assert_eq!(raw.header("content-type"), "application/pdf");
+    assert!(raw.text.starts_with("%PDF-") && raw.text.contains("(=1+1)"));
+}
+
+#[tokio::test]
+async fn a_large_export_streams_and_a_client_that_leaves_ends_it() {
+    let world = World::new().await;
+    let superuser = world.database.superuser().await;
+    superuser
+        .batch_execute(&format!(
+            "insert into snackbase.col_posts (account_id, title) select '{}', 't' || n from generate_series(1, 5000) n",
+            world.account_id("alice")
+        ))
+        .await
+        .expect("bulk rows");
+    let answer = world
+        .root
+        .get("/audit-logs/export?format=json&table_name=col_posts")
+        .await;
+    assert_eq!(answer.header("x-total-count"), "50000");
+    assert_eq!(answer.json.as_array().map(Vec::len), Some(50_000));
+    let refused = world
+        .root
+        .get("/audit-logs/export?format=pdf&table_name=col_posts")
+        .await;
+    assert!(refused.text.contains("at most 10000"), "{}", refused.text);
+    refused.expect(400);
+
+    let token = world.people["root"]["token"].as_str().expect("a token");
+    let url = format!("{}/api/v1/audit-logs/export?format=csv", world.gateway.base);
+    let mut response = reqwest::Client::new()
+        .get(url)
+        .bearer_auth(token)
+        .send()
+        .await
+        .expect("an answer");
+    let first = response.chunk().await.expect("a chunk");
+    assert!(first.is_some_and(|chunk| !chunk.is_empty()));
+    drop(response);
+    // the statement ends, although most of its rows were never fetched
+    let running = "select count(*) from pg_stat_activity
+                    where datname = current_database() and state <> 'idle' and query like '%audit_export%' and pid <> pg_backend_pid()";
+    let started = std::time::Instant::now();
+    while superuser
+        .query_one(running, &[])
+        .await
+        .expect("a count")
+        .get::<_, i64>(0)
+        > 0
+    {
+        assert!(started.elapsed().as_secs() < 20, "the export still runs");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    world
+        .root
+        .get("/audit-logs/export?format=csv&table_name=nosuch")
+        .await
+        .expect(200);
+}

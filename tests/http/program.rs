@@ -146,3 +146,85 @@ async fn without_a_database_it_says_so() {
         "no password in a message"
     );
 }
+
+#[tokio::test]
+async fn a_log_of_an_original_instance_is_imported_whole_or_not_at_all() {
+    let database = Database::fresh().await;
+    // the vectors of docs/ledger.md §3, as Postgres writes the table as CSV
+    let titles = "id,account_id,operation,table_name,record_id,column_name,old_value,new_value,user_id,user_email,user_name,\
+                  es_username,es_reason,es_timestamp,ip_address,user_agent,request_id,occurred_at,checksum,previous_hash,extra_metadata";
+    let checksums = [
+        "8463f5bcb221850adbf89b0380d7768cc2640c7dba25d595ff7bdaf3953a0d63",
+        "e8262997961c60507399f20683daffd8907dcad247b2759de5318b03277c0e79",
+    ];
+    let line = |id: i64, operation: &str, values: &str, at: &str, checksum: &str, before: &str| {
+        format!(
+            "{id},550e8400-e29b-41d4-a716-446655440000,{operation},col_posts,post_001,title,{values},u1,a@example.com,a@example.com,\
+             ,,,192.0.2.1,curl/8,hk_0123456789ab,{at},{checksum},{before},\"{{\"\"auth_method\"\": \"\"jwt\"\"}}\"\n"
+        )
+    };
+    let sound = format!(
+        "{titles}\n{}{}",
+        line(
+            1,
+            "CREATE",
+            ",Héllo",
+            "2026-01-02 03:04:05.678901+00",
+            checksums[0],
+            ""
+        ),
+        line(
+            2,
+            "UPDATE",
+            "Héllo,Bye",
+            "2026-01-02 03:04:06+00",
+            checksums[1],
+            checksums[0]
+        )
+    );
+    let directory = tempdir();
+    let import = async |name: &str, text: &str| {
+        let file = directory.join(name);
+        std::fs::write(&file, text).expect("a file");
+        gateway(
+            &database,
+            &["audit", "import", file.to_str().expect("a path")],
+            &[],
+        )
+        .await
+    };
+    let output = import("sound.csv", &sound).await;
+    let text = printed(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("2 entries of 1 accounts, 0 breaks."), "{text}");
+
+    let output = import("edited.csv", &sound.replace("Héllo,Bye", "Héllo,Hi")).await;
+    let text = printed(&output);
+    assert!(output.status.success() && text.contains("1 breaks."), "{text}");
+    assert!(text.contains("checksum entry 2: expected"), "{text}");
+
+    let output = import("damaged.csv", &sound.replace("03:04:06", "noon")).await;
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("Nothing was imported: ") && text.contains("line 3: occurred_at is no instant"),
+        "{text}"
+    );
+    std::fs::remove_dir_all(&directory).expect("the files go");
+    let superuser = database.superuser().await;
+    let row = superuser
+        .query_one(
+            "select count(*), count(distinct import_id) from snackbase.audit_imported",
+            &[],
+        )
+        .await
+        .expect("a count");
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (4, 2));
+}
+
+/// A directory of this test's own.
+fn tempdir() -> std::path::PathBuf {
+    let directory = std::env::temp_dir().join(format!("snackbase-import-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    directory
+}

@@ -79,5 +79,18 @@ test('audit logs', async () => {
   assert.equal(title.new_value, 'audited');
   assert.equal(title.user_id, people.alice.user.id);
   assert.equal((await root.auditLogs.get(title.id)).checksum, title.checksum);
-  await assert.rejects(as('alice').auditLogs.list(), AuthorizationError);
+  await assert.rejects(as('bob').auditLogs.list(), AuthorizationError);
+  // an admin reads the trail of her own account
+  const hers = await as('alice').auditLogs.list({ table_name: 'col_posts', record_id: post.id });
+  assert.deepEqual(hers.items, page.items);
+  // as an application does it: the filters of the list on the screen
+  const filters = { table_name: 'col_posts', record_id: post.id, skip: 0, limit: 2, sort_by: 'occurred_at', sort_order: 'asc' };
+  const exported = await root.auditLogs.export(filters);
+  assert.equal(exported.length, page.total);
+  assert.ok(exported.some((entry) => entry.column_name === 'title' && entry.new_value === 'audited'));
+  const csv = await root.auditLogs.export(filters, 'csv');
+  assert.equal(csv.trim().split('\r\n').length, page.total + 1);
+  const pdf = Buffer.from(await root.auditLogs.export(filters, 'pdf'), 'base64');
+  assert.equal(pdf.subarray(0, 5).toString(), '%PDF-');
+  await assert.rejects(as('bob').auditLogs.export({}), AuthorizationError);
 });

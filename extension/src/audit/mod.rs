@@ -8,15 +8,21 @@
 //! - [`schema`]: what became of the tables of collections
 //! - [`entry`]: hashes of a stored change, the same for writing, showing and verifying
 //! - [`seal`]: the sealer, which closes blocks over committed changes
+//! - [`trail`]: lists, single entries and exports, masked as the caller sees them
+//! - [`history`]: records and accounts as they were
+//! - [`import`]: logs of an original instance
 //! - [`verify`]: `audit_verify()`, record chains and live rows
 
 pub mod entry;
+mod history;
 mod image;
+mod import;
 mod origin;
 pub mod record;
 mod schema;
 pub mod seal;
 mod store;
+pub mod trail;
 mod treatment;
 mod verify;
 

@@ -114,6 +114,8 @@ fn cors(cors: &Cors) -> CorsLayer {
         "x-ratelimit-remaining",
         "x-ratelimit-reset",
         "x-correlation-id",
+        "x-total-count",
+        "content-disposition",
     ];
     CorsLayer::new()
         .allow_origin(match &cors.origins {

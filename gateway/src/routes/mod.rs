@@ -127,6 +127,7 @@ pub fn app(state: State) -> Router {
         .at("/admin/email/logs", get(email::logs))
         .at("/admin/email/logs/{id}", get(email::log))
         .at("/audit-logs", get(audit::list))
+        .at("/audit-logs/export", get(audit::export::export))
         .at("/audit-logs/verify", get(audit::verify::verify))
         .at("/audit-logs/{id}", get(audit::view))
         .at("/records/{collection}", get(records::list).post(records::create))
@@ -184,8 +185,22 @@ impl<'a> Table<'a> {
 /// Passes on what a superadmin's request says. When it does not fit, only a superadmin is told so: to everybody else the
 /// route is closed, whatever the request says. Asks the database only then.
 async fn for_superadmins<T>(state: &State, caller: &Caller, input: Result<T, Error>) -> Result<T, Error> {
+    only_for(state, caller, Statement::Superadmin, input).await
+}
+
+/// As [`for_superadmins`], for a request that readers of the audit trail may make as well.
+async fn for_audit_readers<T>(state: &State, caller: &Caller, input: Result<T, Error>) -> Result<T, Error> {
+    only_for(state, caller, Statement::AuditReader, input).await
+}
+
+async fn only_for<T>(
+    state: &State,
+    caller: &Caller,
+    admitted: Statement,
+    input: Result<T, Error>,
+) -> Result<T, Error> {
     if input.is_err() {
-        state.database.flag(caller, Statement::Superadmin, &[]).await?;
+        state.database.flag(caller, admitted, &[]).await?;
     }
     input
 }

@@ -1,11 +1,13 @@
-//! The audit trail, for superadmins. Source: audit contract §3.1 and §3.2.
+//! The audit trail: all of it for superadmins, an account's own for its readers. Source: audit contract §3.1 and §3.2.
 
+pub mod export;
+mod pdf;
 pub mod verify;
 
 use axum::http::Uri;
 use serde_json::{Map, Value};
 
-use super::for_superadmins;
+use super::for_audit_readers;
 use super::input::{Path, Query};
 use crate::auth::Caller;
 use crate::db::{Json, JsonText, Statement};
@@ -14,7 +16,7 @@ use crate::state::State;
 
 /// `GET /audit-logs`. Unknown parameters are ignored.
 pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error> {
-    let query = for_superadmins(&state, &caller, wanted(Query::new(uri.query()))).await?;
+    let query = for_audit_readers(&state, &caller, wanted(Query::new(uri.query()))).await?;
     let query = JsonText(query.to_string().into());
     state
         .database
@@ -24,24 +26,11 @@ pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error>
 
 /// The query as `snackbase.audit_list` takes it.
 fn wanted(mut query: Query<'_>) -> Result<Value, Error> {
-    let mut wanted = Map::new();
-    for name in [
-        "account_id",
-        "table_name",
-        "record_id",
-        "user_id",
-        "operation",
-        "auth_method",
-        "from_date",
-        "to_date",
-        "sort_by",
-    ] {
-        // A form field that is left empty asks for nothing.
-        if let Some(text) = query.text(name).filter(|text| !text.is_empty()) {
-            wanted.insert(name.to_owned(), text.into());
-        }
+    let mut wanted = filter(&mut query);
+    if let Some(key) = given(&mut query, "sort_by") {
+        wanted.insert("sort_by".to_owned(), key.into());
     }
-    for (name, range) in [("skip", 0..=i64::MAX), ("limit", 1..=500)] {
+    for (name, range) in [("skip", 0..=i64::MAX >> 1), ("limit", 1..=500)] {
         if let Some(number) = query.number(name, range) {
             wanted.insert(name.to_owned(), number.into());
         }
@@ -53,9 +42,34 @@ fn wanted(mut query: Query<'_>) -> Result<Value, Error> {
     Ok(Value::Object(wanted))
 }
 
+/// The filters that lists and exports share.
+fn filter(query: &mut Query<'_>) -> Map<String, Value> {
+    let mut wanted = Map::new();
+    for name in [
+        "account_id",
+        "table_name",
+        "record_id",
+        "user_id",
+        "operation",
+        "auth_method",
+        "from_date",
+        "to_date",
+    ] {
+        if let Some(text) = given(query, name) {
+            wanted.insert(name.to_owned(), text.into());
+        }
+    }
+    wanted
+}
+
+/// A parameter. A form field that is left empty asks for nothing.
+fn given(query: &mut Query<'_>, name: &str) -> Option<String> {
+    query.text(name).filter(|text| !text.is_empty())
+}
+
 /// `GET /audit-logs/{id}`.
 pub async fn view(state: State, caller: Caller, path: Result<Path<i64>, Error>) -> Result<Json, Error> {
-    let Path(id) = for_superadmins(&state, &caller, path).await?;
+    let Path(id) = for_audit_readers(&state, &caller, path).await?;
     state.database.json(&caller, Statement::AuditView, &[&id]).await
 }
 

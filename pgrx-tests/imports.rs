@@ -1,0 +1,218 @@
+//! Logs of an original instance: verified by their own rules, kept as they came, all or nothing.
+
+#[pgrx::pg_schema]
+mod tests {
+    use pgrx::prelude::*;
+    use serde_json::{Value as Json, json};
+
+    use crate::tests::scene::{Outcome, Person, Scene, ask, quoted, run};
+
+    /// The two vectors of `docs/ledger.md`, and a third entry that follows them.
+    fn log(account: &str) -> Vec<Json> {
+        let entry = |id: i64,
+                     operation: &str,
+                     old: Json,
+                     new: Json,
+                     at: &str,
+                     before: Json,
+                     checksum: &str| {
+            json!({"id": id, "account_id": account, "operation": operation, "table_name": "col_posts", "record_id": "post_001",
+                "column_name": "title", "old_value": old, "new_value": new, "user_id": "u1", "user_email": "a@example.com",
+                "user_name": "a@example.com", "es_username": null, "es_reason": null, "es_timestamp": null,
+                "ip_address": "192.0.2.1", "user_agent": "curl/8", "request_id": "hk_0123456789ab", "occurred_at": at,
+                "extra_metadata": {"auth_method": "jwt"}, "previous_hash": before, "checksum": checksum})
+        };
+        let (first, second) = (
+            "8463f5bcb221850adbf89b0380d7768cc2640c7dba25d595ff7bdaf3953a0d63",
+            "e8262997961c60507399f20683daffd8907dcad247b2759de5318b03277c0e79",
+        );
+        vec![
+            entry(
+                7,
+                "CREATE",
+                Json::Null,
+                json!("Héllo"),
+                "2026-01-02T03:04:05.678901+00:00",
+                Json::Null,
+                first,
+            ),
+            entry(
+                9,
+                "UPDATE",
+                json!("Héllo"),
+                json!("Bye"),
+                "2026-01-02 03:04:06Z",
+                json!(first),
+                second,
+            ),
+        ]
+    }
+
+    const VECTORS: &str = "550e8400-e29b-41d4-a716-446655440000";
+
+    fn lines(log: &[Json]) -> String {
+        let lines: Vec<String> = log.iter().map(|entry| quoted(&entry.to_string())).collect();
+        format!("array[{}]::text[]", lines.join(", "))
+    }
+
+    /// Imports as the gateway's login role does, in one statement for a test.
+    fn import(scene: &Scene, log: &[Json]) -> Outcome {
+        let statement = format!(
+            "select snackbase.audit_import_finish(a.id)
+               from (select i.id, snackbase.audit_import_add(i.id, 1, {}) as breaks
+                       from (select snackbase.audit_import_begin('test.jsonl') as id) i offset 0) a where a.breaks >= 0",
+            lines(log)
+        );
+        scene.root.ask("superadmin", &statement)
+    }
+
+    #[pg_test]
+    fn a_sound_log_has_no_break() {
+        let scene = Scene::new();
+        let report = import(&scene, &log(VECTORS)).json();
+        assert_eq!(
+            (
+                &report["entries"],
+                &report["accounts"],
+                &report["breaks"],
+                &report["first_id"],
+                &report["last_id"]
+            ),
+            (&json!(2), &json!(1), &json!(0), &json!(7), &json!(9))
+        );
+        run("set constraints all immediate").answer();
+        ask("select bool_and(encode(computed, 'hex') = checksum) from snackbase.audit_import_entry")
+            .says("true");
+        ask("select string_agg(id || ' ' || hash_version || ' ' || snackbase.rfc3339(occurred_at), ', ' order by id) from snackbase.audit_imported")
+            .says("7 1 2026-01-02T03:04:05.678901Z, 9 1 2026-01-02T03:04:06Z");
+    }
+
+    #[pg_test]
+    fn breaks_are_reported_and_kept() {
+        let scene = Scene::new();
+        let mut edited = log(VECTORS);
+        edited[1]["new_value"] = json!("Hi");
+        let report = import(&scene, &edited).json();
+        assert_eq!(report["breaks"], 1);
+        assert_eq!(
+            (
+                &report["first_breaks"][0]["id"],
+                &report["first_breaks"][0]["kind"]
+            ),
+            (&json!(9), &json!("checksum"))
+        );
+        // a missing entry is a link that leads nowhere
+        let report = import(&scene, &log(VECTORS)[1..]).json();
+        assert_eq!(report["first_breaks"][0]["kind"], "link");
+        assert_eq!(report["first_breaks"][0]["expected"], Json::Null);
+        ask("select string_agg(entry_id || ' ' || kind, ', ' order by import_id) from snackbase.audit_import_break")
+            .says("9 checksum, 9 link");
+    }
+
+    #[pg_test]
+    fn a_line_that_is_no_entry_is_named_and_nothing_stays() {
+        let scene = Scene::new();
+        for (key, value, fault) in [
+            ("account_id", json!("acme"), "line 2: account_id is no uuid"),
+            (
+                "operation",
+                json!("READ"),
+                "line 2: operation is CREATE, UPDATE or DELETE",
+            ),
+            (
+                "occurred_at",
+                json!("yesterday"),
+                "line 2: occurred_at is no instant",
+            ),
+            (
+                "es_timestamp",
+                json!("2026-13-01T00:00:00"),
+                "line 2: es_timestamp is no instant",
+            ),
+            (
+                "id",
+                json!(7),
+                "line 2: id 7 does not come after the id before it: a log is read in the order of its ids",
+            ),
+            (
+                "id",
+                json!("x"),
+                "line 2: no entry of a log: invalid type: string \"x\", expected i64",
+            ),
+            (
+                "user_id",
+                Json::Null,
+                "line 2: no entry of a log: invalid type: null, expected a string",
+            ),
+            (
+                "new_value",
+                json!("a\u{0}"),
+                "line 2: the character U+0000 cannot be stored",
+            ),
+            ("extra_metadata", json!("{"), "line 2: extra_metadata is no JSON"),
+        ] {
+            let mut bad = log(VECTORS);
+            bad[1][key] = value;
+            import(&scene, &bad).refused("22023").saying(fault);
+        }
+        ask("select count(*) from snackbase.audit_import").says("0");
+        import(&scene, &[]).refused("22023");
+        // begun and not finished
+        run("do $$ begin perform snackbase.audit_import_begin('x'); set constraints all immediate; end $$")
+            .refused("23514");
+    }
+
+    #[pg_test]
+    fn an_imported_log_is_read_by_its_account_and_never_changed() {
+        let scene = Scene::new();
+        import(&scene, &log(&scene.ada.account)).answer();
+        let seen = |person: &Person| person.ask("audit", "select count(*) from snackbase.audit_imported");
+        seen(&scene.ada).says("2");
+        seen(&scene.root).says("2");
+        seen(&scene.bob).says("0");
+        scene
+            .alf
+            .ask("member", "select count(*) from snackbase.audit_imported")
+            .says("0");
+        for table in [
+            "audit_import",
+            "audit_import_result",
+            "audit_import_entry",
+            "audit_import_break",
+        ] {
+            for statement in [
+                format!("delete from snackbase.{table}"),
+                format!("truncate snackbase.{table} cascade"),
+            ] {
+                run(&format!("set local role snackbase_owner; {statement}")).refused_any();
+            }
+        }
+        run("update snackbase.audit_import_entry set new_value = 'x'").refused("42501");
+        scene
+            .root
+            .run(
+                "superadmin",
+                "insert into snackbase.audit_import (source, imported_by) values ('x', 'x')",
+            )
+            .refused("42501");
+        scene
+            .ada
+            .ask("audit", "select snackbase.audit_import_begin('x')")
+            .refused("42501");
+        // no such collection here: nobody can say which values are personal
+        scene
+            .ada
+            .ask(
+                "audit",
+                "select string_agg(coalesce(new_value, '-'), ' ' order by id) from snackbase.audit_imported",
+            )
+            .says("***** ***");
+        scene
+            .root
+            .ask(
+                "audit",
+                "select string_agg(coalesce(new_value, '-'), ' ' order by id) from snackbase.audit_imported",
+            )
+            .says("Héllo Bye");
+    }
+}
