@@ -6,6 +6,7 @@
 //! The functions are described in `docs/sql-api.md`.
 
 mod import;
+mod listen;
 mod stream;
 
 use std::sync::Arc;
@@ -25,8 +26,6 @@ use crate::auth::signature::Signer;
 use crate::auth::{Caller, Introduction};
 use crate::config::Config;
 use crate::error::{Error, Refusal};
-
-mod listen;
 
 pub use import::import;
 pub use listen::listen;
