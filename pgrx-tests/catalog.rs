@@ -112,6 +112,8 @@ mod tests {
              _macro_run snackbase_hook\n\
              _mail_enqueue snackbase_owner\n\
              _permission_set snackbase_owner\n\
+             _subject_hold snackbase_owner\n\
+             _subject_key_destroy snackbase_owner\n\
              audit_import_add snackbase_owner\n\
              audit_import_begin snackbase_owner\n\
              audit_import_finish snackbase_owner\n\
@@ -266,6 +268,7 @@ mod tests {
              snackbase.login_lockout_threshold superuser\n\
              snackbase.request_id superuser\n\
              snackbase.sort_bare_desc superuser\n\
+             snackbase.subject_master_key_file superuser\n\
              snackbase.user_agent superuser\n\
              snackbase.user_email superuser\n\
              snackbase.user_id superuser",
@@ -305,7 +308,7 @@ mod tests {
               group by c.relname
              having count(*) = 4
               order by 1")
-        .says("accounts\naudit_key\ncol_notes\ncollection_rules\ncollections\nconfigurations\nemail_templates\ngroups\nmacros\npermissions\nroles\nsignature_failures\nusers\nusers_groups");
+        .says("accounts\naudit_key\ncol_notes\ncollection_rules\ncollections\nconfigurations\nemail_templates\ngroups\nmacros\npermissions\nroles\nsignature_failures\nsubject_erasures\nusers\nusers_groups");
     }
 
     #[pg_test]
@@ -324,7 +327,8 @@ mod tests {
              prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_import_entry\n\
              prevent_audit_log_delete A, prevent_audit_log_truncate A, prevent_audit_log_update A snackbase.audit_import_result\n\
              prevent_audit_log_delete A snackbase.audit_key\n\
-             prevent_delete A, prevent_update A snackbase.signature_failures",
+             prevent_delete A, prevent_update A snackbase.signature_failures\n\
+             prevent_delete A, prevent_update A snackbase.subject_erasures",
         );
     }
 }

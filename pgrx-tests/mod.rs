@@ -29,6 +29,7 @@ mod records;
 mod rules;
 mod schema;
 mod signatures;
+mod subjects;
 mod tampering;
 mod trail;
 mod transfer;

@@ -105,7 +105,7 @@ grant select, insert, update, delete on snackbase.accounts, snackbase.account_co
                 snackbase.groups, snackbase.users_groups
    to snackbase_superadmin;
 grant select on snackbase.collections, snackbase.collection_rules, snackbase.migrations, snackbase.sessions,
-                snackbase.audit_change, snackbase.audit_log, snackbase.signature_failures,
+                snackbase.audit_change, snackbase.audit_log, snackbase.signature_failures, snackbase.subject_erasures, snackbase.audit_masks,
                 snackbase.audit_block, snackbase.audit_block_account, snackbase.audit_checkpoint, snackbase.audit_key, snackbase.audit_anchor
    to snackbase_superadmin;
 
@@ -220,6 +220,11 @@ grant execute on function
 grant execute on function
     snackbase.rules_validate(text, text, json, text), snackbase.rules_test(text, json), snackbase.role_rule_test(text, json), snackbase.role_rule_validate(text)
    to snackbase_gateway, snackbase_superadmin;
+grant execute on function snackbase.subject_erase(uuid, text) to snackbase_gateway, snackbase_superadmin;
+grant execute on function
+    snackbase._subject_hold(uuid, text), snackbase._subject_key_destroy(uuid, text, bigint), snackbase._audit_treatment(text, text[])
+   to snackbase_superadmin;
+grant execute on function snackbase._audit_reveal(uuid, text, text, text, text) to snackbase_gateway, snackbase_member, snackbase_superadmin;
 grant execute on function snackbase.explain_rule(text, text, text, json) to snackbase_superadmin;
 grant execute on function
     snackbase.role_list(), snackbase.role_view(bigint), snackbase.role_create(json), snackbase.role_change(bigint, json), snackbase.role_drop(bigint),
@@ -351,6 +356,9 @@ select pg_catalog.pg_extension_config_dump('snackbase.migrations', '');
 select pg_catalog.pg_extension_config_dump('snackbase.migrations_position_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.permissions', '');
 select pg_catalog.pg_extension_config_dump('snackbase.permissions_id_seq', '');
+select pg_catalog.pg_extension_config_dump('snackbase.subject_keys', '');
+select pg_catalog.pg_extension_config_dump('snackbase.subject_erasures', '');
+select pg_catalog.pg_extension_config_dump('snackbase.subject_erasures_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.signature_failures', '');
 select pg_catalog.pg_extension_config_dump('snackbase.signature_failures_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.configurations', 'where not is_builtin or updated_at > created_at');

@@ -13,6 +13,9 @@ use crate::context::Operation;
 /// A refusal.
 #[derive(Debug, ThisError)]
 pub enum Error {
+    /// The master key of subjects' keys cannot be used.
+    #[error("the master key of personal data: {0}")]
+    MasterKey(String),
     /// The library is not in `shared_preload_libraries`.
     #[error("snackbase is not in shared_preload_libraries")]
     NotPreloaded,
@@ -260,7 +263,7 @@ impl Error {
     fn code(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode as Code;
         match self {
-            Error::NotPreloaded => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Error::NotPreloaded | Error::MasterKey(_) => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::Unauthenticated | Error::AuthenticationRequired => {
                 Code::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION
             }

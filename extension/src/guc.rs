@@ -115,6 +115,16 @@ pub fn batch_max_items() -> usize {
     usize::try_from(BATCH_MAX_ITEMS.get()).unwrap_or(0)
 }
 
+/// Where the key lies that wraps the keys of subjects.
+static SUBJECT_MASTER_KEY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+
+/// The file with the master key of personal data; `None`: keys of subjects are not wrapped.
+pub fn subject_master_key_file() -> Option<String> {
+    let path = SUBJECT_MASTER_KEY_FILE.get()?;
+    let path = path.to_string_lossy().into_owned();
+    (!path.is_empty()).then_some(path)
+}
+
 /// How long guessing passwords locks a user; read by `sql/047_lockout.sql`.
 static LOGIN_LOCKOUT_THRESHOLD: GucSetting<i32> = GucSetting::<i32>::new(20);
 static LOGIN_LOCKOUT_SECONDS: GucSetting<i32> = GucSetting::<i32>::new(900);
@@ -159,6 +169,14 @@ pub fn register() {
         10_000,
         GucContext::Suset,
         GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"snackbase.subject_master_key_file",
+        c"File with the key that wraps the keys of subjects.",
+        c"64 hexadecimal digits, readable by the server and by nobody else. Empty: the keys are not wrapped.",
+        &SUBJECT_MASTER_KEY_FILE,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
     );
     GucRegistry::define_int_guc(
         c"snackbase.login_lockout_threshold",

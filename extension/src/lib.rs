@@ -29,6 +29,7 @@ mod records;
 mod signatures;
 mod spi;
 mod stamp;
+mod subjects;
 
 use pgrx::prelude::*;
 
@@ -146,9 +147,14 @@ extension_sql_file!(
     requires = ["audit"]
 );
 extension_sql_file!(
+    "../../sql/085_subjects.sql",
+    name = "subjects",
+    requires = ["signatures", audit::treatment::_audit_treatment]
+);
+extension_sql_file!(
     "../../sql/090_doctor.sql",
     name = "doctor",
-    requires = ["signatures", context::_is_preloaded, doctor::version]
+    requires = ["subjects", context::_is_preloaded, doctor::version]
 );
 extension_sql_file!(
     "../../sql/095_doors.sql",

@@ -91,6 +91,7 @@ impl Court {
         let method = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
         let (reads, head) = (matches!(method, b"GET" | b"HEAD" | b"OPTIONS"), method == b"HEAD");
         let refreshes = bytes.starts_with(b"POST /api/v1/auth/refresh");
+        let fails_to_log_in = bytes.starts_with(b"POST /api/v1/auth/login");
         let started = Instant::now();
         let answer = wire::send(&self.address, bytes, ends).await;
         let took = started.elapsed();
@@ -114,8 +115,8 @@ impl Court {
             400..=499 => wrong = self.faults_of_a_refusal(&answer),
             status => wrong.push(format!("answered {status}")),
         }
-        // A refusal that writes: a spent token presented again ends its session.
-        let may_write = refreshes || (!reads && answer.status < 400);
+        // Refusals that write: a spent token presented again ends its session, a failed login counts.
+        let may_write = refreshes || fails_to_log_in || (!reads && answer.status < 400);
         if !may_write {
             let now = self.superuser.value("select public.contents()").await;
             if now != self.contents {

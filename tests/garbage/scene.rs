@@ -546,6 +546,13 @@ impl Scene {
                 none(),
             ),
             sample(root, "GET", "/dashboard/stats", &[("range", "30d")], none()),
+            sample(
+                root,
+                "POST",
+                "/admin/subjects/erase",
+                &[],
+                json!({"account_id": self.world.account_id("alice"), "subject": "somebody"}),
+            ),
             sample(root, "GET", "/accounts", page, none()),
             sample(root, "GET", "/accounts/acme", &[], none()),
             sample(

@@ -9,6 +9,7 @@ use pgrx::datum::{DatumWithOid, Uuid};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use snackbase_core::json::write_text;
+use snackbase_core::ledger::sealed::Place;
 use snackbase_core::schema::{Field, FieldType, Value, default_value, parse_fields};
 use snackbase_core::{names, records, trail};
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ use crate::error::{Error, raise};
 use crate::guc::TimePerPart;
 use crate::json::JsonText;
 use crate::spi::{self, Cursor, Row};
+use crate::subjects::{self, Opened};
 
 /// Changes per fetch.
 const BATCH: i64 = 500;
@@ -335,7 +337,7 @@ impl Replay {
 
     /// Ends the record. `None`: it was not there at the time.
     fn finish(&mut self) -> Result<Option<PastRecord>, Error> {
-        let Some((table, _)) = self.current.take() else {
+        let Some((table, id)) = self.current.take() else {
             return Ok(None);
         };
         let at = self.at;
@@ -347,6 +349,7 @@ impl Replay {
         let Some(fields) = self.definitions.fields(&table, at) else {
             return Ok(None);
         };
+        let account = image.get("account_id").cloned().flatten();
         let mut record = String::from("{");
         let mut member = |name: &str, field: Option<&Field>| -> Result<(), Error> {
             let form = field.map_or_else(|| system_type(name), |field| field.field_type);
@@ -356,6 +359,25 @@ impl Replay {
             let Some(value) = image.get(name).and_then(Option::as_deref) else {
                 record.push_str("null");
                 return Ok(());
+            };
+            let place = Place {
+                account: account.as_deref().unwrap_or_default(),
+                table: &table,
+                record: &id,
+                column: name,
+            };
+            let opened = subjects::open(&place, value)?;
+            let value = match &opened {
+                Opened::Plain => value,
+                Opened::Clear(clear) => clear,
+                Opened::Erased if form.text_like() => {
+                    write_text(&mut record, subjects::ERASED);
+                    return Ok(());
+                }
+                Opened::Erased => {
+                    record.push_str("null");
+                    return Ok(());
+                }
             };
             // Personal data then, or now.
             let mask = match self.masks.of(&table, name)? {

@@ -14,14 +14,16 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByRust, PgMemoryContexts};
+use snackbase_core::ledger::sealed::Place;
 use snackbase_core::ledger::{ColumnHasher, Hash, Header, SharedHeader, entry_hash, write_string};
 
 use super::image::{self, Column, bytes_of_uuid};
 use super::origin::Origin;
 use super::store::{Change, Ledger, Shared};
-use super::treatment::Treatment;
+use super::treatment::{self, Treatment};
 use crate::context::SYSTEM_ACCOUNT;
 use crate::error::{Error, raise};
+use crate::subjects::Keys;
 use crate::{cache, guc, json};
 
 /// Records the rows of one statement. Trigger arguments: the key column (several joined by a comma), then the columns
@@ -48,6 +50,7 @@ fn record(trigger: &PgTrigger<'_>) -> Result<(), Error> {
     let mut printing = None;
     let mut writer: Option<Writer> = None;
     let mut row = Row::default();
+    let mut keys = Keys::default();
     // Old and new rows of an UPDATE come in the same order.
     loop {
         let (before, after) = (old.next(), new.next());
@@ -57,7 +60,7 @@ fn record(trigger: &PgTrigger<'_>) -> Result<(), Error> {
         printing.get_or_insert_with(|| guc::CanonicalPrinting::begin(!recorder.is_plain));
         // SAFETY: nothing allocated inside outlives it: texts are copied into the row.
         unsafe {
-            memory.switch_to(|_| recorder.read(before, after, &mut row))?;
+            memory.switch_to(|_| recorder.read(before, after, &mut row, &mut keys))?;
             memory.reset();
         }
         if row.hashes.is_empty() {
@@ -84,6 +87,8 @@ struct Recorder {
     keys: Vec<usize>,
     account: Account,
     is_plain: bool,
+    /// The column that names the subject of erasable values; the outer None: there are none.
+    subject: Option<Option<usize>>,
     /// Where the columns keep what they need to print.
     _memory: OwnMemory,
 }
@@ -146,7 +151,13 @@ impl Recorder {
             PgTriggerOperation::Delete => "DELETE",
             PgTriggerOperation::Truncate => return Err(Error::Internal("TRUNCATE has no rows".into())),
         };
+        let rest = arguments.get(1..).unwrap_or_default();
+        let erases = columns
+            .iter()
+            .any(|column| Treatment::of(&column.name, rest) == Treatment::Erasable);
+        let subject = erases.then(|| treatment::subject(rest).and_then(position));
         let recorder = Recorder {
+            subject,
             operation,
             keys,
             account,
@@ -158,7 +169,7 @@ impl Recorder {
                     write_string(&mut opening, &column.name);
                     opening.push(b',');
                     Audited {
-                        treatment: Treatment::of(&column.name, arguments.get(1..).unwrap_or_default()),
+                        treatment: Treatment::of(&column.name, rest),
                         hasher: ColumnHasher::new(&column.name),
                         opening,
                         column,
@@ -172,22 +183,45 @@ impl Recorder {
     }
 
     /// Makes one row of the transition tables into `row`.
-    fn read(&self, before: Option<Values>, after: Option<Values>, row: &mut Row) -> Result<(), Error> {
+    fn read(
+        &self,
+        before: Option<Values>,
+        after: Option<Values>,
+        row: &mut Row,
+        keys: &mut Keys,
+    ) -> Result<(), Error> {
         row.columns.clear();
         row.hashes.clear();
+        let Some(values) = after.or(before) else {
+            return Ok(());
+        };
+        let subjects = match self.subject {
+            None => None,
+            Some(column) => {
+                self.identify(values, row);
+                let of = |values: Option<Values>| values.map(|values| self.subject_of(column, values, row));
+                Some((of(before), of(after)))
+            }
+        };
+        // Values that belong to somebody else now are recorded again, under the other key.
+        let moved = matches!(&subjects, Some((Some(old), Some(new))) if old != new);
         row.columns.push(b'[');
         let updates = before.is_some() && after.is_some();
         for audited in &self.columns {
             let Audited {
                 column, treatment, ..
             } = audited;
+            if *treatment == Treatment::Skipped {
+                continue;
+            }
+            let moves = moved && *treatment == Treatment::Erasable;
             let value = |values: Option<Values>| values.and_then(|values| values.get(column));
             let (old, new) = (value(before), value(after));
             if updates {
                 match (old, new) {
                     (None, None) => continue,
                     // SAFETY: both are values of this column.
-                    (Some(old), Some(new)) if unsafe { column.is_same(old, new) } => continue,
+                    (Some(old), Some(new)) if !moves && unsafe { column.is_same(old, new) } => continue,
                     _ => {}
                 }
             }
@@ -198,14 +232,33 @@ impl Recorder {
                     unsafe { column.write(value, text) };
                 }
             }
-            if updates && old.is_some() == new.is_some() && row.old == row.new {
+            if updates && !moves && old.is_some() == new.is_some() && row.old == row.new {
                 continue;
             }
-            if old.is_some() {
-                treatment.apply(&mut row.old);
-            }
-            if new.is_some() {
-                treatment.apply(&mut row.new);
+            match (&subjects, treatment) {
+                (Some((of_old, of_new)), Treatment::Erasable) => {
+                    let account = uuid::Uuid::from_bytes(row.account).to_string();
+                    let place = Place {
+                        account: &account,
+                        table: &self.table,
+                        record: &row.record,
+                        column: &column.name,
+                    };
+                    if let (Some(_), Some(subject)) = (old, of_old) {
+                        row.old = keys.seal(&place, subject, &row.old)?;
+                    }
+                    if let (Some(_), Some(subject)) = (new, of_new) {
+                        row.new = keys.seal(&place, subject, &row.new)?;
+                    }
+                }
+                _ => {
+                    if old.is_some() {
+                        treatment.apply(&self.table, &column.name, &mut row.old);
+                    }
+                    if new.is_some() {
+                        treatment.apply(&self.table, &column.name, &mut row.new);
+                    }
+                }
             }
             let text = |value: Option<pg_sys::Datum>, text| value.map(|_| text);
             audited.write(
@@ -216,12 +269,29 @@ impl Recorder {
             );
         }
         row.columns.push(b']');
-        if row.hashes.is_empty() {
-            return Ok(());
+        if !row.hashes.is_empty() && self.subject.is_none() {
+            self.identify(values, row);
         }
-        let Some(values) = after.or(before) else {
-            return Ok(());
-        };
+        Ok(())
+    }
+
+    /// Whose values a row holds.
+    fn subject_of(&self, column: Option<usize>, values: Values, row: &Row) -> String {
+        let mut subject = String::new();
+        if let Some(column) = column.map(|index| &self.columns[index].column)
+            && let Some(value) = values.get(column)
+        {
+            // SAFETY: a value of this column.
+            unsafe { column.write(value, &mut subject) };
+        }
+        if subject.is_empty() {
+            subject.push_str(&row.record);
+        }
+        subject
+    }
+
+    /// Writes account and key of a row into `row`.
+    fn identify(&self, values: Values, row: &mut Row) {
         row.account = match self.account {
             Account::Column(index) => match values.get(&self.columns[index].column) {
                 // SAFETY: accounts are named by uuids.
@@ -241,7 +311,6 @@ impl Recorder {
                 unsafe { column.write(value, &mut row.record) };
             }
         }
-        Ok(())
     }
 }
 

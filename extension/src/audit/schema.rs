@@ -93,7 +93,7 @@ fn stored(schema: Option<&str>) -> BTreeSet<String> {
     fields
         .into_iter()
         .flatten()
-        .filter(|field| field["type"] != "computed")
+        .filter(|field| field["type"] != "computed" && field["options"]["audit"] != "skip")
         .filter_map(|field| field["name"].as_str().map(str::to_owned))
         .collect()
 }

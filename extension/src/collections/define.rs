@@ -207,6 +207,7 @@ pub fn alter(current: &Collection, definition: Definition, losses: Losses) -> Re
     convert::rewrite(&next, &steps)?;
     spi::as_owner(|| {
         table::finish(&next, &steps)?;
+        table::renew_recorder(current, &next)?;
         catalog::store(&next)?;
         policies::apply(&next, &predicates)?;
         if old == new {

@@ -48,12 +48,52 @@ pub fn create(collection: &Collection) -> Result<bool, Error> {
     spi::execute(&format!(
         "create trigger z_stamp before insert or update on {relation} for each row execute function snackbase._stamp()"
     ))?;
-    spi::update(
-        "select snackbase._audit_attach($1::regclass, 'id')",
-        &[relation.as_str().into()],
-        |_| Ok(()),
-    )?;
+    attach_recorder(collection)?;
     Ok(adopted)
+}
+
+/// The recorder's arguments: the key, whose values they are, and what the trail keeps of them where that is not what the
+/// column's name says ([`crate::audit`], the registry of write masks).
+pub fn recorder_arguments(collection: &Collection) -> Vec<String> {
+    let mut arguments = vec!["id".to_owned()];
+    let fields = stored(collection);
+    let mut erases = false;
+    for field in fields {
+        if field.erasable() == Some(true) {
+            erases = true;
+            arguments.push(format!("{}=erasable", field.name));
+        } else if let Some(mask) = field.write_mask() {
+            arguments.push(format!("{}={}", field.name, mask.name()));
+        }
+    }
+    if erases && let Some(subject) = &collection.definition.options.subject {
+        arguments.push(format!("*={subject}"));
+    }
+    arguments
+}
+
+/// Puts the recorder on a new table.
+fn attach_recorder(collection: &Collection) -> Result<(), Error> {
+    let arguments = recorder_arguments(collection).into_iter().map(Some).collect();
+    spi::update(
+        "select snackbase._audit_attach($1::regclass, variadic $2)",
+        &[collection.relation.as_str().into(), spi::text_array(arguments)],
+        |_| Ok(()),
+    )
+}
+
+/// Puts the recorder on the table again when its arguments are others now. The table is locked against everybody.
+///
+/// # Errors
+/// [`Error::Spi`].
+pub fn renew_recorder(before: &Collection, collection: &Collection) -> Result<(), Error> {
+    if recorder_arguments(before) == recorder_arguments(collection) {
+        return Ok(());
+    }
+    for trigger in ["audit_insert", "audit_update", "audit_delete", "audit_truncate"] {
+        spi::execute(&format!("drop trigger {trigger} on {}", collection.relation))?;
+    }
+    attach_recorder(collection)
 }
 
 /// The statement that creates the table of a collection as `relation`, with nothing but its columns.

@@ -15,6 +15,7 @@ mod migrations;
 mod records;
 mod roles;
 mod rules;
+mod subjects;
 mod users;
 
 use axum::Router;
@@ -48,6 +49,7 @@ pub fn app(state: State) -> Router {
         .at("/auth/me", get(auth::me::me))
         .at("/accounts", get(accounts::list).post(accounts::create))
         .at("/accounts/{account}", get(accounts::view))
+        .at("/admin/subjects/erase", post(subjects::erase))
         .at("/users", post(users::create))
         .at("/users/{id}/verify", post(users::verify))
         .at("/collections", get(collections::list).post(collections::define))

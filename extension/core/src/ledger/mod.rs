@@ -16,6 +16,7 @@ pub mod lines;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+pub mod sealed;
 pub mod v1;
 
 pub use canonical::write_string;

@@ -16,13 +16,16 @@ pub mod masks;
 use std::borrow::Cow;
 
 use pgrx::prelude::*;
+use snackbase_core::ledger::sealed::Place;
 use snackbase_core::ledger::{self, Hash};
+use snackbase_core::schema::MaskType;
 use snackbase_core::trail::Entry;
 
 use super::entry;
 use crate::error::Error;
 use crate::json;
 use crate::spi::Row;
+use crate::subjects::{self, Opened};
 use masks::Masks;
 
 /// Entries of a change have the ids from `id * 2048 + 1` on: a table has at most 1,600 columns.
@@ -122,8 +125,13 @@ impl Change {
             let index = if reversed { count - 1 - place } else { place };
             let column = &columns[index];
             let mask = masks.of(&self.table_name, column.name)?;
-            let shown = |value| masks::shown(mask, value);
-            let (old, new): (Option<Cow<'_, str>>, _) = (shown(column.old), shown(column.new));
+            let place = Place {
+                account: &self.account_id,
+                table: &self.table_name,
+                record: &self.record_id,
+                column: column.name,
+            };
+            let (old, new) = (shown(mask, &place, column.old)?, shown(mask, &place, column.new)?);
             show(&Entry {
                 id: self.id * PER_CHANGE + index as i64 + 1,
                 account_id: &self.account_id,
@@ -156,4 +164,20 @@ impl Change {
         }
         Ok(())
     }
+}
+
+/// A value as the caller sees it: a sealed one in clear, under its mask, or as erased.
+fn shown<'a>(
+    mask: Option<MaskType>,
+    place: &Place<'_>,
+    value: Option<&'a str>,
+) -> Result<Option<Cow<'a, str>>, Error> {
+    let opened = value.map(|value| subjects::open(place, value)).transpose()?;
+    Ok(match opened {
+        Some(Opened::Clear(clear)) => {
+            masks::shown(mask, Some(&clear)).map(|shown| Cow::Owned(shown.into_owned()))
+        }
+        Some(Opened::Erased) => Some(Cow::Borrowed(subjects::ERASED)),
+        Some(Opened::Plain) | None => masks::shown(mask, value),
+    })
 }

@@ -5,17 +5,19 @@
 
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
+use snackbase_core::ledger::sealed;
 use snackbase_core::names::{quote, quote_literal};
 
 use super::finding::{Finding, Report, uuid};
 use super::records::{Image, Names, Place};
 use super::{Scope, Table};
 use crate::audit::image::{self, Column};
-use crate::audit::treatment::Treatment;
+use crate::audit::treatment::{self, Treatment};
 use crate::context::SYSTEM_ACCOUNT;
 use crate::error::Error;
 use crate::spi::Acting;
 use crate::spi::scan::{Query, Reader, Scan};
+use crate::subjects::{self, Opened};
 
 /// The row type of the queries: owner, key, then the columns that are compared.
 const FIRST: usize = 2;
@@ -202,9 +204,12 @@ impl<'r> Live<'r> {
                     let Some(expected) = image.values.get(compared.place).filter(|value| value.known) else {
                         continue;
                     };
-                    let actual = compared.text(row);
-                    if expected.get() == actual.as_deref() {
+                    let mut actual = compared.text(row);
+                    if compared.agrees(&self.table, last, expected.get(), actual.as_deref())? {
                         continue;
+                    }
+                    if let Some(text) = &mut actual {
+                        compared.hide(&self.table, text);
                     }
                     let name = &compared.column.name;
                     let show = |value: Option<&str>| match self.shows_values {
@@ -278,13 +283,53 @@ fn compared(row: &Scan<'_>, secret: &[String], names: &mut Names) -> Vec<Compare
 }
 
 impl Compared {
-    /// The value as the trail has it.
+    /// The value in clear.
     fn text(&self, row: &Scan<'_>) -> Option<String> {
         let datum = row.datum(self.position)?;
         // SAFETY: the column was read from the row type of this very query.
-        let mut text = row.in_row(|| unsafe { self.column.text(datum, false) })?;
-        self.treatment.apply(&mut text);
-        Some(text)
+        row.in_row(|| unsafe { self.column.text(datum, false) })
+    }
+
+    /// Whether a live value is what the trail says of it. What the trail keeps of a column may have changed since: an older
+    /// text stands as it was written.
+    fn agrees(
+        &self,
+        table: &str,
+        record: &Place,
+        trail: Option<&str>,
+        live: Option<&str>,
+    ) -> Result<bool, Error> {
+        let (Some(trail), Some(live)) = (trail, live) else {
+            return Ok(trail == live || self.treatment == Treatment::Skipped);
+        };
+        let column = &self.column.name;
+        if trail == live
+            || trail == crate::audit::MASK
+            || self.treatment == Treatment::Skipped
+            || (trail.starts_with("sha256:") && trail == treatment::hashed(table, column, live))
+        {
+            return Ok(true);
+        }
+        let place = sealed::Place {
+            account: &uuid::Uuid::from_bytes(record.account).to_string(),
+            table,
+            record: &record.record,
+            column,
+        };
+        Ok(match subjects::open(&place, trail)? {
+            Opened::Plain => false,
+            Opened::Clear(clear) => clear == live,
+            // Nobody knows what it was.
+            Opened::Erased => true,
+        })
+    }
+
+    /// What a finding may show of a value.
+    fn hide(&self, table: &str, text: &mut String) {
+        match self.treatment {
+            Treatment::Erasable => crate::audit::MASK.clone_into(text),
+            other => other.apply(table, &self.column.name, text),
+        }
     }
 }
 
