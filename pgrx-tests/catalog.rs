@@ -114,9 +114,13 @@ mod tests {
              _permission_set snackbase_owner\n\
              _subject_hold snackbase_owner\n\
              _subject_key_destroy snackbase_owner\n\
+             audit_anchor_claim snackbase_owner\n\
+             audit_anchor_done snackbase_owner\n\
              audit_import_add snackbase_owner\n\
              audit_import_begin snackbase_owner\n\
              audit_import_finish snackbase_owner\n\
+             audit_seal snackbase_owner\n\
+             audit_status snackbase_owner\n\
              auth_login_failed snackbase_owner\n\
              auth_login_find snackbase_owner\n\
              auth_login_finish snackbase_owner\n\
@@ -256,6 +260,10 @@ mod tests {
     fn every_setting_is_superuser_set_and_defined_by_the_library() {
         ask("select name || ' ' || context from pg_settings where name like 'snackbase.%' order by 1").says(
             "snackbase.account_id superuser\n\
+             snackbase.audit_checkpoint_interval_ms superuser\n\
+             snackbase.audit_databases postmaster\n\
+             snackbase.audit_key_file superuser\n\
+             snackbase.audit_seal_interval_ms superuser\n\
              snackbase.auth_method superuser\n\
              snackbase.batch_max_items superuser\n\
              snackbase.es_reason superuser\n\

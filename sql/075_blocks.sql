@@ -76,6 +76,8 @@ create table snackbase.audit_anchor (
     primary key (anchor, block_number)
 );
 
+create index audit_anchor_waiting_idx on snackbase.audit_anchor (anchor, block_number) where published_at is null;
+
 -- Holds the sealer back while a dump is replayed: changes may be there before the blocks that cover them. The lock is the
 -- sealer's (audit/seal.rs), shared, and ends with the session.
 create function snackbase._audit_hold_sealer() returns trigger

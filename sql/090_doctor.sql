@@ -98,6 +98,17 @@ begin
       from pg_catalog.pg_event_trigger e
      where e.evtname like 'snackbase\_%' and e.evtenabled = 'D';
 
+    -- A trail that nobody seals is chained per record only; one that nobody signs can be rewritten as a whole.
+    if not current_database() = any (regexp_split_to_array(btrim(coalesce(current_setting('snackbase.audit_databases', true), '')), '\s*,\s*')) then
+        return query values ('warning', 'no_sealer', 'no background worker seals the audit trail of this database',
+            'Name the database in snackbase.audit_databases and restart the server, or call snackbase.audit_seal() on a schedule.');
+    end if;
+    return query
+    select 'warning', 'no_audit_key', 'checkpoints of the audit trail are not signed: ' || f.fault,
+           'Make a key with snackbase-gateway audit keygen FILE, as the user of the server, and name it in snackbase.audit_key_file.'
+      from snackbase._audit_key_fault() as f(fault)
+     where f.fault is not null;
+
     -- A grant to PUBLIC, or to a role that is not ours, opens a door past the views; a grant of one column does, too.
     return query
     select distinct 'warning', 'foreign_grant', format('%s holds %s on snackbase.%s', coalesce(r.rolname, 'PUBLIC'), a.privilege_type, c.relname),

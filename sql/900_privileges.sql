@@ -151,6 +151,14 @@ alter function snackbase.audit_export(json) set search_path = pg_catalog, pg_tem
 alter function snackbase.record_at(text, text, timestamptz, uuid) set search_path = pg_catalog, pg_temp;
 alter function snackbase.account_at(uuid, timestamptz) set search_path = pg_catalog, pg_temp;
 
+-- The sealer finds changes by their ids, whatever the statistics say; sorting a large block may take some memory, no more.
+alter function snackbase.audit_seal(boolean) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_seal(boolean) set enable_seqscan = off;
+alter function snackbase.audit_seal(boolean) set enable_bitmapscan = off;
+alter function snackbase.audit_seal(boolean) set jit = off;
+alter function snackbase.audit_seal(boolean) set work_mem = '64MB';
+alter function snackbase.audit_status() set enable_seqscan = off;
+
 -- What changes a schema waits for a busy table no longer than this; "does not exist, skipping" is not news to whoever does
 -- it; and values become the texts of the trail, as in the recorder.
 do $$
@@ -335,6 +343,10 @@ grant execute on function
     snackbase._mail_enqueue(uuid, text, text, jsonb, text), snackbase._email_template_json(snackbase.email_templates),
     snackbase._email_template_type(text), snackbase._email_template_find(uuid, text, text), snackbase._email_template_refuse(text)
    to snackbase_superadmin;
+grant execute on function
+    snackbase.audit_seal(boolean), snackbase.audit_status(),
+    snackbase.audit_anchor_claim(text, int, boolean), snackbase.audit_anchor_done(text, bigint, text)
+   to snackbase_gateway, snackbase_superadmin;
 
 -- pg_dump: the rows of our tables, less what CREATE EXTENSION inserts itself (and guards against change).
 select pg_catalog.pg_extension_config_dump('snackbase.accounts', $$where id <> '00000000-0000-0000-0000-000000000000'$$);

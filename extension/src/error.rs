@@ -196,6 +196,9 @@ pub enum Error {
     /// A collection that is to be dropped and is read by macros.
     #[error("Collection is used by {0}")]
     CollectionInMacros(String),
+    /// The file of the ledger's private key cannot be used.
+    #[error("{0}")]
+    KeyFile(String),
     /// Our own defect: what the database holds contradicts what the code believes.
     #[error("internal: {0}")]
     Internal(String),
@@ -263,7 +266,9 @@ impl Error {
     fn code(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode as Code;
         match self {
-            Error::NotPreloaded | Error::MasterKey(_) => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Error::NotPreloaded | Error::MasterKey(_) | Error::KeyFile(_) => {
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
             Error::Unauthenticated | Error::AuthenticationRequired => {
                 Code::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION
             }

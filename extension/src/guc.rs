@@ -129,6 +129,40 @@ pub fn subject_master_key_file() -> Option<String> {
 static LOGIN_LOCKOUT_THRESHOLD: GucSetting<i32> = GucSetting::<i32>::new(20);
 static LOGIN_LOCKOUT_SECONDS: GucSetting<i32> = GucSetting::<i32>::new(900);
 
+/// The sealer of the audit trail; `docs/operating.md` says how to use them.
+static AUDIT_DATABASES: Text = Text::new(None);
+static AUDIT_SEAL_INTERVAL_MS: GucSetting<i32> = GucSetting::<i32>::new(200);
+static AUDIT_KEY_FILE: Text = Text::new(None);
+static AUDIT_CHECKPOINT_INTERVAL_MS: GucSetting<i32> = GucSetting::<i32>::new(0);
+
+/// The databases that have a sealer of their own.
+pub fn audit_databases() -> Vec<String> {
+    let value = AUDIT_DATABASES.get().unwrap_or_default();
+    let names = value.to_string_lossy();
+    names
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// How long a sealer waits between two steps.
+pub fn audit_seal_interval_ms() -> u64 {
+    u64::try_from(AUDIT_SEAL_INTERVAL_MS.get()).unwrap_or(200)
+}
+
+/// The file of the private key, or two, as a list with a comma; `None` when there is none.
+pub fn audit_key_file() -> Option<String> {
+    let value = AUDIT_KEY_FILE.get()?;
+    Some(value.to_string_lossy().trim().to_owned()).filter(|files| !files.is_empty())
+}
+
+/// How long after a checkpoint the next one is signed, at the earliest.
+pub fn audit_checkpoint_interval_ms() -> i64 {
+    AUDIT_CHECKPOINT_INTERVAL_MS.get().into()
+}
+
 /// Registers every setting. Called once, from `_PG_init`.
 pub fn register() {
     for setting in ALL {
@@ -198,6 +232,42 @@ pub fn register() {
         GucContext::Suset,
         GucFlags::default(),
     );
+    GucRegistry::define_string_guc(
+        c"snackbase.audit_databases",
+        c"Databases whose audit trail is sealed by a background worker, separated by commas.",
+        c"Empty: none; somebody else has to call snackbase.audit_seal().",
+        &AUDIT_DATABASES,
+        GucContext::Postmaster,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"snackbase.audit_seal_interval_ms",
+        c"How long the background worker waits between two steps.",
+        c"A step closes at most one block, and none when nothing was written.",
+        &AUDIT_SEAL_INTERVAL_MS,
+        10,
+        3_600_000,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_string_guc(
+        c"snackbase.audit_key_file",
+        c"File of the private key that signs checkpoints of the audit trail.",
+        c"A second file, after a comma, holds the key that the first replaces.",
+        &AUDIT_KEY_FILE,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_int_guc(
+        c"snackbase.audit_checkpoint_interval_ms",
+        c"How long after a checkpoint the next one is signed, at the earliest.",
+        c"Zero: each block has one.",
+        &AUDIT_CHECKPOINT_INTERVAL_MS,
+        0,
+        86_400_000,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
+    );
     // From here on nobody can create a setting of our prefix that we did not define.
     // SAFETY: a NUL-terminated literal; called while the library is loaded, as the manual asks.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"snackbase".as_ptr()) };
@@ -233,6 +303,85 @@ fn set_config_local(name: &CStr, value: &str) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// Makes this transaction's commit wait for the disk even where `synchronous_commit` is off: what others are told of it, such as a
+/// checkpoint kept outside, must survive a crash.
+///
+/// # Errors
+/// None of our own.
+pub fn require_durable_commit() -> Result<(), Error> {
+    // SAFETY: a plain global of the backend.
+    let off = unsafe { pg_sys::synchronous_commit } == pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_OFF as i32;
+    if off {
+        set_config_local(c"synchronous_commit", "local")
+    } else {
+        Ok(())
+    }
+}
+
+/// While it lives, what is written is the work of nobody's but the system's: actor `system` (contract `audit.md` §1.4).
+pub struct SystemActor(i32);
+
+impl SystemActor {
+    /// Sets it, as a function's SET clause does.
+    pub fn begin() -> SystemActor {
+        // SAFETY: inside a transaction; the level is ended below, or by the abort after a Postgres error.
+        let level = unsafe { pg_sys::NewGUCNestLevel() };
+        for (setting, value) in [
+            (&AUTH_METHOD, c"system"),
+            (&USER_ID, c"system"),
+            (&USER_EMAIL, c"system@snackbase.internal"),
+        ] {
+            // SAFETY: NUL-terminated literals, which the call copies; it is we who set it, whoever is asking.
+            unsafe {
+                pg_sys::set_config_option(
+                    setting.name.as_ptr(),
+                    value.as_ptr(),
+                    pg_sys::GucContext::PGC_SUSET,
+                    pg_sys::GucSource::PGC_S_SESSION,
+                    pg_sys::GucAction::GUC_ACTION_SAVE,
+                    true,
+                    0,
+                    false,
+                );
+            }
+        }
+        SystemActor(level)
+    }
+}
+
+impl Drop for SystemActor {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: ends the level that `begin` started; nothing else has started one that is still open.
+            unsafe { pg_sys::AtEOXact_GUC(true, self.0) };
+        }
+    }
+}
+
+/// Settings of a server or database that are meant for people must not stop a background worker.
+pub fn prepare_worker_session() {
+    for (name, value) in [
+        (c"default_transaction_read_only", c"off"),
+        (c"default_transaction_isolation", c"read committed"),
+        (c"lock_timeout", c"0"),
+        (c"row_security", c"on"),
+    ] {
+        // SAFETY: NUL-terminated literals, which the call copies.
+        unsafe {
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_SUSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SET,
+                true,
+                0,
+                false,
+            );
+        }
+    }
 }
 
 /// While it lives, `search_path` is that of our `SECURITY DEFINER` functions.

@@ -18,6 +18,7 @@ mod context;
 mod doctor;
 mod error;
 mod explain;
+mod fresh;
 mod guc;
 mod json;
 mod macros;
@@ -132,9 +133,19 @@ extension_sql_file!(
     requires = ["audit", audit::seal::_seal_lock_key]
 );
 extension_sql_file!(
+    "../../sql/076_status.sql",
+    name = "status",
+    requires = [
+        "blocks",
+        audit::status::_audit_writers,
+        audit::status::_audit_sealer_pid,
+        audit::status::_audit_key_fault
+    ]
+);
+extension_sql_file!(
     "../../sql/078_import.sql",
     name = "import",
-    requires = ["blocks", context::current_actor]
+    requires = ["status", context::current_actor]
 );
 extension_sql_file!(
     "../../sql/080_signatures.sql",
@@ -173,6 +184,9 @@ extern "C-unwind" fn _PG_init() {
     guc::disable_backtraces();
     guc::register();
     context::remember_preloading();
+    if guc::is_preloading() {
+        audit::worker::register();
+    }
     collections::register_invalidation();
 }
 

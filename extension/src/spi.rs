@@ -374,6 +374,24 @@ pub fn uuid_array(values: Vec<Option<Uuid>>) -> DatumWithOid<'static> {
     unsafe { DatumWithOid::new(values, PgBuiltInOids::UUIDARRAYOID.value()) }
 }
 
+/// A `bigint[]` parameter.
+pub fn bigint_array(values: Vec<Option<i64>>) -> DatumWithOid<'static> {
+    // SAFETY: the oid is that of the value's type.
+    unsafe { DatumWithOid::new(values, PgBuiltInOids::INT8ARRAYOID.value()) }
+}
+
+/// A `bytea[]` parameter.
+pub fn bytea_array<'a>(values: Vec<Option<&'a [u8]>>) -> DatumWithOid<'a> {
+    // SAFETY: the oid is that of the value's type.
+    unsafe { DatumWithOid::new(values, PgBuiltInOids::BYTEAARRAYOID.value()) }
+}
+
+/// An `xid8` parameter.
+pub fn xid(value: u64) -> DatumWithOid<'static> {
+    // SAFETY: an xid8 is passed as the 8-byte number itself.
+    unsafe { DatumWithOid::new(value.cast_signed(), pg_sys::XID8OID) }
+}
+
 /// A `timestamptz` parameter, as microseconds since 2000-01-01.
 pub fn instant(micros: i64) -> DatumWithOid<'static> {
     // SAFETY: a timestamptz is passed as the 8-byte integer itself.

@@ -11,20 +11,25 @@
 //! - [`trail`]: lists, single entries and exports, masked as the caller sees them
 //! - [`history`]: records and accounts as they were
 //! - [`import`]: logs of an original instance
+//! - [`key`]: checkpoints and the keys that sign them
+//! - [`worker`]: the background worker that seals by itself; [`status`]: what it does
 //! - [`verify`]: `audit_verify()`, record chains and live rows
 
 pub mod entry;
 mod history;
 mod image;
 mod import;
+mod key;
 mod origin;
 pub mod record;
 mod schema;
 pub mod seal;
+pub mod status;
 mod store;
 pub mod trail;
 mod treatment;
 mod verify;
+pub mod worker;
 
 /// What is stored instead of a secret value.
 const MASK: &str = "***";
