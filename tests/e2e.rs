@@ -14,6 +14,7 @@
 //! | `acceptance/` | Do the acceptance lines of the identity contract hold, one file per line? |
 //! | `security/` | Does each trap of the identity contract stay shut, one file per trap? |
 //! | `wire/` | How many round trips does a request cost? |
+//! | `seal/` | Do blocks hold every committed change once, with hashes that a stranger computes? |
 //! | `sdk/` | Does the published JavaScript client work, unchanged? Does ours (`clients/js`) on top of it? |
 
 mod acceptance;
@@ -26,6 +27,7 @@ mod mail;
 mod psql;
 mod race;
 mod sdk;
+mod seal;
 mod security;
 mod upgrade;
 mod wire;

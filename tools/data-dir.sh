@@ -4,6 +4,7 @@
 #   data/ socket/     the cluster            server/          the private copy of the Postgres server
 #   env               how to connect         gateway          what only the gateway may know (0600)
 #   superadmin        generated credentials (0600)            run.pid  process of a running `make run`
+#   keys/             the key that signs checkpoints of the audit trail
 
 DATA_DIR="${SNACKBASE_DATA_DIR:-$ROOT/.snackbase}"
 mkdir -p "$DATA_DIR"
@@ -38,11 +39,29 @@ export SNACKBASE_URL=http://127.0.0.1:$HTTP_PORT
 ENV
     fi
     sed -i "s|^export SNACKBASE_URL=.*|export SNACKBASE_URL=http://127.0.0.1:$HTTP_PORT|" "$DATA_DIR/env"
+    private_audit
     export CLUSTER_STARTED=yes
     cluster_start "$BIN" "$DATA_DIR"
     # shellcheck source=/dev/null
     . "$DATA_DIR/env"
     private_database
+}
+
+# The key that signs checkpoints, made once, and the settings of the sealer.
+private_audit() {
+    local keys="$DATA_DIR/keys" conf="$DATA_DIR/data/postgresql.conf"
+    if [ ! -f "$keys/audit.key" ] && [ -n "${GATEWAY:-}" ]; then
+        mkdir -p "$keys"
+        chmod 700 "$keys"
+        "$GATEWAY" audit keygen "$keys/audit.key" >"$keys/audit.key.pub"
+        if [ "$(id -u)" -eq 0 ]; then chown -R "$OWNER" "$keys"; fi
+    fi
+    if ! as_owner grep -q '^snackbase.audit_databases' "$conf"; then
+        as_owner tee -a "$conf" >/dev/null <<<"snackbase.audit_databases = 'snackbase'"
+    fi
+    if [ -f "$keys/audit.key" ] && ! as_owner grep -q '^snackbase.audit_key_file' "$conf"; then
+        as_owner tee -a "$conf" >/dev/null <<<"snackbase.audit_key_file = '$keys/audit.key'"
+    fi
 }
 
 # The database, the extension in it, and the gateway's password.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Method};
 
+use crate::anchors;
 use crate::limits::TrustedProxies;
 use crate::outbound;
 
@@ -89,6 +90,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_OUTBOUND_TIMEOUT_MS", "number", Text("10000"), "longest time for one call out"),
     setting("SNACKBASE_OUTBOUND_RESPONSE_LIMIT_BYTES", "number", Text("1048576"), "largest answer that a call out reads"),
     setting("SNACKBASE_OUTBOUND_CA_FILE", "path", Absent("the system's certificates only"), "PEM file with certificates that calls out believe besides the system's"),
+    setting("SNACKBASE_AUDIT_ANCHOR_FILE", "path", Absent("no file"), "file that signed checkpoints of the audit trail are appended to"),
+    setting("SNACKBASE_AUDIT_ANCHOR_S3_URL", "s3://bucket/prefix", Absent("no bucket"), "where signed checkpoints of the audit trail are put, one object each"),
+    setting("SNACKBASE_AUDIT_ANCHOR_S3_ENDPOINT", "URL", Absent("Amazon's for the region"), "another S3-compatible store"),
+    setting("SNACKBASE_AUDIT_ANCHOR_S3_REGION", "text", Text("us-east-1"), "region of the bucket"),
+    setting("SNACKBASE_AUDIT_ANCHOR_S3_ACCESS_KEY_ID", "text", Absent("credentials of the machine"), "who writes into the bucket"),
+    setting("SNACKBASE_AUDIT_ANCHOR_S3_SECRET_ACCESS_KEY", "text", Absent("credentials of the machine"), "secret of that access key"),
     setting("SNACKBASE_CORS_ORIGINS", "list of origins or *", Text("http://localhost:3000,http://localhost:8000,http://localhost:5173"), "origins that browsers may call from"),
     setting("SNACKBASE_CORS_ALLOW_CREDENTIALS", "true|false", Text("true"), "whether browsers may send credentials; not together with origin *"),
     setting("SNACKBASE_CORS_ALLOW_METHODS", "list or *", Text("*"), "methods that browsers may use"),
@@ -199,6 +206,10 @@ pub struct Config {
     pub worker: Worker,
     /// How calls out are limited.
     pub outbound: outbound::Limits,
+    /// File that checkpoints of the audit trail are appended to.
+    pub anchor_file: Option<std::path::PathBuf>,
+    /// Bucket that they are put into.
+    pub anchor_s3: Option<anchors::S3Settings>,
     /// Cross-origin rules.
     pub cors: Cors,
     /// Whether requests that a trusted proxy got by http are sent to https.
@@ -299,6 +310,10 @@ impl Config {
         let mail_max_attempts = read.number("SNACKBASE_MAIL_MAX_ATTEMPTS", 1, 1000);
         let mail_retry = read.number("SNACKBASE_MAIL_RETRY_SECONDS", 0, 3600);
         let outbound = read.outbound();
+        let anchor_file = read
+            .raw("SNACKBASE_AUDIT_ANCHOR_FILE")
+            .map(std::path::PathBuf::from);
+        let anchor_s3 = read.anchor_s3();
         let cors = read.cors();
         let https_redirect = read.switch("SNACKBASE_HTTPS_REDIRECT_ENABLED");
         let security_headers = read.security_headers(production);
@@ -336,6 +351,8 @@ impl Config {
                 retry_seconds: i32::try_from(mail_retry?).ok()?,
             },
             outbound: outbound?,
+            anchor_file,
+            anchor_s3: anchor_s3?,
             cors: cors?,
             https_redirect: https_redirect?,
             security_headers: security_headers?,

@@ -100,6 +100,9 @@ statements! {
     AuditExport = "select snackbase.audit_export(case when entered.done then $2::json end) from snackbase.enter($1, 'audit') as entered(done)";
     AuditVerify = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_verify_report($2) end";
     SubjectErase = "select case when snackbase.enter($1, 'superadmin') then snackbase.subject_erase($2, $3) end";
+    AuditStatus = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_status() end";
+    AuditAnchorClaim = "select case when snackbase.enter($1, 'auth') then snackbase.audit_anchor_claim($2, $3, $4) end";
+    AuditAnchorDone = "select case when snackbase.enter($1, 'auth') then snackbase.audit_anchor_done($2, $3, $4) end";
     AccountList = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_list($2, $3, $4, $5, $6) end";
     AccountCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_create($2, $3) end";
     AccountView = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_view($2) end";

@@ -3,6 +3,8 @@
 //! Isolation, access rules and audit live in the database (`docs/ARCHITECTURE.md`). The gateway knows no column and no
 //! table of a collection, and does not parse the rows it forwards. One request is one prepared statement (`db`).
 
+pub mod anchors;
+pub mod audit_key;
 pub mod audit_verify;
 pub mod auth;
 pub mod config;

@@ -15,6 +15,7 @@ use snackbase_gateway::error::Error;
 use snackbase_gateway::serve;
 use snackbase_gateway::state::State;
 use snackbase_gateway::worker;
+use snackbase_gateway::{anchors, audit_key};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -44,7 +45,7 @@ enum Command {
     },
     /// Check settings and database, and print what is wrong.
     Doctor,
-    /// The audit trail.
+    /// The audit trail: verify it, make its key, publish its checkpoints, import another.
     #[command(subcommand)]
     Audit(Audit),
     /// Look after the configuration of providers.
@@ -57,6 +58,17 @@ enum Audit {
     /// Verify the ledger: chains of records, live rows, blocks, checkpoints. Findings go to standard output, one a line.
     /// Exit code 0: nothing is wrong, 1: findings, 2: it could not run.
     Verify(audit_verify::Options),
+    /// Make the key that signs checkpoints: the private half into a new file (run this as the user of the Postgres server),
+    /// the public half on standard output. Needs no settings.
+    Keygen {
+        /// The file to make; name it in snackbase.audit_key_file.
+        file: PathBuf,
+        /// What verifiers call the key; without it, it is called after itself.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Publish the checkpoints that are waiting, now and once, to the anchors of the settings.
+    Anchor,
     /// Import the audit log of an original instance: JSON Lines, or CSV with titles. All of it or nothing.
     Import {
         /// The file; `-` is standard input.
@@ -102,6 +114,10 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
+    if let Command::Audit(Audit::Keygen { file, name }) = &command {
+        println!("{}", audit_key::generate(file, name.as_deref())?);
+        return Ok(());
+    }
     let config = Config::from_environment().map_err(|sentences| Failure { sentences, code: 2 })?;
     tracing_subscriber::fmt()
         .json()
@@ -130,6 +146,9 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Doctor => doctor(&config).await,
             Command::Audit(Audit::Verify(options)) => verify(&config, &options).await,
             Command::Config(ConfigCommand::Reencrypt) => reencrypt(config).await,
+            Command::Audit(Audit::Anchor) => anchor(config).await,
+            // Done above, without settings.
+            Command::Audit(Audit::Keygen { .. }) => Ok(()),
             Command::Audit(Audit::Import { file, source }) => import(&config, &file, source).await,
         }
     })
@@ -143,6 +162,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let listen = config.listen;
     let state = State::new(config)?;
     bootstrap(&state).await?;
+    let anchors = anchors::from_settings(&state.config)?;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|failure| format!("Cannot listen on {listen}: {failure}."))?;
@@ -153,6 +173,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
         let state = state.clone();
         async move { state.configuration.listen(&state.config).await }
     });
+    // What is half-way when it ends is claimed again by whoever comes next.
+    let publishing = tokio::spawn(anchors::run(state.clone(), anchors));
     let worker = tokio::spawn(worker::run(state.clone(), stopped));
     let patience = state.config.shutdown_timeout;
     let served = serve::serve(listener, state, async move {
@@ -165,6 +187,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tracing::warn!("stopped before the mail in hand was delivered; another attempt will be made");
     }
     listening.abort();
+    publishing.abort();
     served.map_err(|failure| format!("Cannot serve: {failure}.").into())
 }
 
@@ -295,6 +318,33 @@ async fn create_superadmin(
         email.trim()
     );
     Ok(())
+}
+
+/// Publishes what is waiting, and says so.
+async fn anchor(config: Config) -> Result<(), Failure> {
+    let anchors = anchors::from_settings(&config)?;
+    if anchors.is_empty() {
+        return Err(
+            "Set SNACKBASE_AUDIT_ANCHOR_FILE or SNACKBASE_AUDIT_ANCHOR_S3_URL."
+                .to_owned()
+                .into(),
+        );
+    }
+    let state = State::new(config)?;
+    let mut failures = Vec::new();
+    for anchor in &anchors {
+        match anchors::publish_all(&state, anchor.as_ref()).await {
+            Ok(published) => println!("{}: {} checkpoints published.", anchor.name(), published.len()),
+            Err(sentence) => failures.push(sentence),
+        }
+    }
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(Failure {
+        sentences: failures,
+        code: 1,
+    })
 }
 
 async fn doctor(config: &Config) -> Result<(), Failure> {

@@ -68,6 +68,23 @@ impl Cluster {
         cluster
     }
 
+    /// A standby of a running cluster, not started: a copy that follows it.
+    pub async fn standby_of(primary: &Self, name: &str, settings: &str) -> Self {
+        let cluster = Self::at(name, primary.bin.clone());
+        cluster.directory("socket");
+        cluster
+            .program("pg_basebackup")
+            .args(["--username", "postgres", "--port", "5432", "--checkpoint", "fast"])
+            .args(["--no-sync", "--write-recovery-conf", "--host"])
+            .arg(primary.socket())
+            .arg("--pgdata")
+            .arg(cluster.data())
+            .run()
+            .await;
+        cluster.configure(settings);
+        cluster
+    }
+
     /// A cluster under `name` with the programs of `bin`, whose files are not made yet.
     pub fn at(name: &str, bin: PathBuf) -> Self {
         let log =

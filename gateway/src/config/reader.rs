@@ -6,6 +6,7 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use tokio_postgres::config::SslMode;
 
 use super::{Absent, Allowed, Cors, SAMPLE_SECRET, SETTINGS, Text};
+use crate::anchors;
 use crate::limits::{TrustedProxies, block};
 use crate::outbound;
 
@@ -141,6 +142,57 @@ impl<'a> Reader<'a> {
             }
         }
         Some(Allowed::List(items))
+    }
+
+    /// The bucket for checkpoints; the inner `None`: there is none.
+    pub(super) fn anchor_s3(&mut self) -> Option<Option<anchors::S3Settings>> {
+        const URL: &str = "SNACKBASE_AUDIT_ANCHOR_S3_URL";
+        const ENDPOINT: &str = "SNACKBASE_AUDIT_ANCHOR_S3_ENDPOINT";
+        const ID: &str = "SNACKBASE_AUDIT_ANCHOR_S3_ACCESS_KEY_ID";
+        const SECRET: &str = "SNACKBASE_AUDIT_ANCHOR_S3_SECRET_ACCESS_KEY";
+        let given = |reader: &Self, name| reader.raw(name).map(|text| text.trim().to_owned());
+        let Some(url) = given(self, URL) else {
+            for name in [ENDPOINT, ID, SECRET] {
+                if self.is_set(name) {
+                    self.mistake(format!("{name} is of no use without {URL}."));
+                    return None;
+                }
+            }
+            return Some(None);
+        };
+        let place = url.strip_prefix("s3://").unwrap_or_default();
+        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if bucket.is_empty() || !bucket.chars().all(plain) || !prefix.chars().all(|c| plain(c) || c == '/') {
+            self.mistake(format!("{URL} must be s3://bucket or s3://bucket/prefix, of letters, digits, - _ and ., not \"{url}\"."));
+            return None;
+        }
+        let endpoint = given(self, ENDPOINT);
+        if let Some(endpoint) = &endpoint
+            && !["http://", "https://"]
+                .iter()
+                .any(|scheme| endpoint.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+        {
+            self.mistake(format!(
+                "{ENDPOINT} must begin with https:// or http://, not \"{endpoint}\"."
+            ));
+            return None;
+        }
+        let credentials = match (given(self, ID), given(self, SECRET)) {
+            (Some(id), Some(secret)) => Some((id, secret)),
+            (None, None) => None,
+            _ => {
+                self.mistake(format!("{ID} and {SECRET} belong together."));
+                return None;
+            }
+        };
+        Some(Some(anchors::S3Settings {
+            bucket: bucket.to_owned(),
+            prefix: prefix.trim_matches('/').to_owned(),
+            endpoint,
+            region: given(self, "SNACKBASE_AUDIT_ANCHOR_S3_REGION").unwrap_or_default(),
+            credentials,
+        }))
     }
 
     pub(super) fn prefix(&mut self, name: &str) -> Option<String> {

@@ -131,6 +131,7 @@ pub fn app(state: State) -> Router {
         .at("/audit-logs", get(audit::list))
         .at("/audit-logs/export", get(audit::export::export))
         .at("/audit-logs/verify", get(audit::verify::verify))
+        .at("/audit-logs/status", get(audit::status))
         .at("/audit-logs/{id}", get(audit::view))
         .at("/records/{collection}", get(records::list).post(records::create))
         .at("/records/{collection}/aggregate", get(records::aggregate))

@@ -106,6 +106,7 @@ const GUARDED: &[(&str, &str)] = &[
     ("GET", "/api/v1/audit-logs"),
     ("GET", "/api/v1/audit-logs/1"),
     ("GET", "/api/v1/audit-logs/verify"),
+    ("GET", "/api/v1/audit-logs/status"),
 ];
 
 /// The routes that an anonymous caller may use too.

@@ -67,6 +67,11 @@ fn given(query: &mut Query<'_>, name: &str) -> Option<String> {
     query.text(name).filter(|text| !text.is_empty())
 }
 
+/// `GET /audit-logs/status`: what the sealer does, and what keeps it from its work.
+pub async fn status(state: State, caller: Caller) -> Result<Json, Error> {
+    state.database.json(&caller, Statement::AuditStatus, &[]).await
+}
+
 /// `GET /audit-logs/{id}`.
 pub async fn view(state: State, caller: Caller, path: Result<Path<i64>, Error>) -> Result<Json, Error> {
     let Path(id) = for_audit_readers(&state, &caller, path).await?;
