@@ -158,6 +158,7 @@ alter function snackbase.audit_seal(boolean) set enable_bitmapscan = off;
 alter function snackbase.audit_seal(boolean) set jit = off;
 alter function snackbase.audit_seal(boolean) set work_mem = '64MB';
 alter function snackbase.audit_status() set enable_seqscan = off;
+alter function snackbase.audit_status() set jit = off;
 
 -- What changes a schema waits for a busy table no longer than this; "does not exist, skipping" is not news to whoever does
 -- it; and values become the texts of the trail, as in the recorder.
