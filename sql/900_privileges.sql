@@ -258,7 +258,9 @@ grant execute on function
     snackbase.record_at(text, text, timestamptz, uuid), snackbase.account_at(uuid, timestamptz),
     snackbase._audit_header(snackbase.audit_change), snackbase._audit_sees_everything(), snackbase._audit_shown(text, text, text),
     snackbase._audit_header_hash(uuid, text, text, timestamptz, text, text, text, timestamptz, text, text, bigint, text, text, text, text, text, text),
-    snackbase._audit_chain(bytea, json, bytea), snackbase._audit_entries(bytea, json, bytea), snackbase.auth_me()
+    snackbase._audit_chain(bytea, json, bytea), snackbase._audit_entries(bytea, json, bytea), snackbase.auth_me(),
+    snackbase.audit_proof(bigint), snackbase.audit_consistency(bigint, bigint), snackbase.audit_checkpoint_view(bigint),
+    snackbase.audit_account_export(uuid, bigint, bigint[])
    to snackbase_gateway, snackbase_member, snackbase_superadmin;
 -- The gateway evaluates these calls before it has a role, so it needs the right to name them; each looks at the caller itself,
 -- or touches only what the role taken by enter() may touch.

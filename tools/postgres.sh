@@ -126,9 +126,11 @@ cluster_running() { [ -d "$2/data" ] && as_owner "$1/pg_ctl" status --pgdata "$2
 # Stop the cluster in home $2, disconnecting its clients.
 cluster_stop() { as_owner "$1/pg_ctl" stop --wait --silent --mode fast --pgdata "$2/data" >/dev/null; }
 
-# Set GATEWAY to the gateway program; build it first ($1 = dev or release).
+# Set GATEWAY to the gateway program and VERIFIER to snackbase-verify beside it; build them first ($1 = dev or release).
 gateway_build() {
-    (cd "$ROOT" && cargo build --profile "$1" --package snackbase-gateway) >&2
-    GATEWAY="$TARGET_DIR/$([ "$1" = dev ] && echo debug || echo "$1")/snackbase-gateway"
-    export GATEWAY
+    (cd "$ROOT" && cargo build --profile "$1" --package snackbase-gateway --package snackbase-core --bins) >&2
+    local directory
+    directory="$TARGET_DIR/$([ "$1" = dev ] && echo debug || echo "$1")"
+    GATEWAY="$directory/snackbase-gateway" VERIFIER="$directory/snackbase-verify"
+    export GATEWAY VERIFIER
 }

@@ -5,6 +5,7 @@
 # The command finds in its environment:
 #   PGHOST PGPORT PGUSER PGDATABASE   the cluster's socket directory, port, superuser and maintenance database
 #   SNACKBASE_TEST_GATEWAY            the gateway program
+#   SNACKBASE_TEST_VERIFIER           the program snackbase-verify
 #   SNACKBASE_TEST_GATEWAY_PASSWORD   password of the login role snackbase_gateway (TCP, 127.0.0.1, PGPORT)
 #   SNACKBASE_TEST_TEMPLATE           a database with only the extension in it, to copy
 #   SNACKBASE_TEST_LOG                the cluster's log; its lines have user, database and SQLSTATE after the process number
@@ -67,7 +68,7 @@ PGPORT="$(sed -n 's/^port = //p' "$home/main/data/postgresql.conf")"
 SNACKBASE_TEST_SPARE_PORT="$(sed -n 's/^port = //p' "$home/spare/data/postgresql.conf")"
 SNACKBASE_TEST_GATEWAY_PASSWORD="$(random_secret)"
 export PGPORT SNACKBASE_TEST_SPARE_PORT SNACKBASE_TEST_GATEWAY_PASSWORD
-export SNACKBASE_TEST_GATEWAY="$GATEWAY" SNACKBASE_TEST_LOG="$home/main/data/server.log"
+export SNACKBASE_TEST_GATEWAY="$GATEWAY" SNACKBASE_TEST_VERIFIER="$VERIFIER" SNACKBASE_TEST_LOG="$home/main/data/server.log"
 export SNACKBASE_TEST_SMTP="$SMTP_DIR/bin/python"
 export SNACKBASE_TEST_SPARE_HOST="$home/spare/socket" SNACKBASE_TEST_TEMPLATE=snackbase_template
 

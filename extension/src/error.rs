@@ -57,6 +57,18 @@ pub enum Error {
     /// No visible entry of the trail of this id.
     #[error("Audit log entry {0} not found")]
     EntryNotFound(i64),
+    /// The sealer has not come to this entry yet.
+    #[error("Audit log entry {0} is in no block yet; it will be in a moment")]
+    EntryNotSealed(i64),
+    /// The ledger has no such block.
+    #[error("There is no block {0}")]
+    BlockNotFound(i64),
+    /// No checkpoint was signed after this block.
+    #[error("There is no checkpoint of block {0}")]
+    CheckpointNotFound(i64),
+    /// A proof or an export holds values in clear, and the caller sees some of them masked.
+    #[error("This shows values that are masked for you; it takes the group pii_access")]
+    Masked,
     /// The operation's rule is null.
     #[error("Access denied: {} is locked for this collection", .0.name())]
     Locked(Operation),
@@ -276,6 +288,7 @@ impl Error {
             | Error::SecondSigner
             | Error::SignerRefused
             | Error::NotExecutable
+            | Error::Masked
             | Error::SuperadminRequired
             | Error::Locked(_)
             | Error::FieldAccess(_)
@@ -294,6 +307,9 @@ impl Error {
             | Error::CollectionNotFound(_)
             | Error::RecordNotFound
             | Error::EntryNotFound(_)
+            | Error::EntryNotSealed(_)
+            | Error::BlockNotFound(_)
+            | Error::CheckpointNotFound(_)
             | Error::ItemNotFound { .. } => Code::ERRCODE_NO_DATA_FOUND,
             Error::Changed => Code::ERRCODE_RAISE_EXCEPTION,
             Error::Item { error, .. } => error.code(),

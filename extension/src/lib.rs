@@ -142,10 +142,11 @@ extension_sql_file!(
         audit::status::_audit_key_fault
     ]
 );
+extension_sql_file!("../../sql/077_proofs.sql", name = "proofs", requires = ["status"]);
 extension_sql_file!(
     "../../sql/078_import.sql",
     name = "import",
-    requires = ["status", context::current_actor]
+    requires = ["proofs", context::current_actor]
 );
 extension_sql_file!(
     "../../sql/080_signatures.sql",

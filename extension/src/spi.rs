@@ -348,6 +348,15 @@ impl Cursor {
             rows
         })
     }
+
+    /// Ends it now: for who opens many in one statement.
+    ///
+    /// # Errors
+    /// [`Error::Spi`].
+    pub fn close(self) -> Result<(), Error> {
+        // A cursor that is found and not detached is closed.
+        Spi::connect(|client| Ok(client.find_cursor(&self.0).map(drop)?))
+    }
 }
 
 /// A `text[]` parameter.

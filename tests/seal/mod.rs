@@ -1,8 +1,10 @@
 //! Blocks over committed changes: nothing is left out, nothing twice, and a stranger computes the same hashes.
 
 mod anchors;
+mod export;
 mod key;
 mod merkle;
+mod proofs;
 mod worker;
 
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use snackbase_core::ledger::block::{AccountTree, TILE_LEAVES, read_tiles};
+use snackbase_core::ledger::block::{AccountTree, TILE_LEAVES, Tile, read_tiles, tiles_around};
 use snackbase_core::ledger::merkle::{
     Frontier, Node, consistency_path, consistency_path_from, inclusion_path, inclusion_path_from, leaf_hash,
     node_hash, root, root_of_inclusion, verify_consistency, verify_inclusion,
@@ -361,5 +361,23 @@ proptest! {
             prop_assert_eq!(Some(both), inclusion_path(&leaves, start as usize + m));
         }
         prop_assert_eq!(tree.finish().change_count, 0, "the tree starts anew");
+    }
+
+    #[test]
+    fn tiles_around_an_id_hold_all_ids_between(
+        ranges in prop::collection::vec((0i64..200, 0i64..12), 0..30), id in -1i64..215,
+    ) {
+        let tiles: Vec<Tile> =
+            ranges.iter().map(|(min, more)| Tile { hash: [0; 32], min_id: *min, max_id: min + more }).collect();
+        let around = tiles_around(&tiles, id);
+        prop_assert_eq!(around.is_some(), tiles.iter().any(|tile| tile.min_id <= id && id <= tile.max_id));
+        let Some(around) = around else { return Ok(()) };
+        prop_assert!(around.is_sorted());
+        let first = around.iter().map(|tile| tiles[*tile].min_id).min().expect("not empty");
+        let last = around.iter().map(|tile| tiles[*tile].max_id).max().expect("not empty");
+        prop_assert!(first <= id && id <= last);
+        for (place, tile) in tiles.iter().enumerate().filter(|(place, _)| !around.contains(place)) {
+            prop_assert!(tile.max_id < first || last < tile.min_id, "{place}");
+        }
     }
 }

@@ -123,7 +123,10 @@ fn account_at(
 }
 
 /// The account whose trail the caller may read: the one that is named, or its own; `None`: any.
-fn readable_account(named: Option<Uuid>) -> Result<Option<Uuid>, Error> {
+///
+/// # Errors
+/// [`Error::SuperadminRequired`] when it may not; [`Error::Spi`].
+pub fn readable_account(named: Option<Uuid>) -> Result<Option<Uuid>, Error> {
     let context = Context::current();
     if spi::is_bound_to_no_account() || context.is_superadmin() {
         return Ok(named);

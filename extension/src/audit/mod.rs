@@ -7,6 +7,7 @@
 //! - [`store`]: where changes are written, below SQL
 //! - [`schema`]: what became of the tables of collections
 //! - [`entry`]: hashes of a stored change, the same for writing, showing and verifying
+//! - [`proof`]: proofs of one entry, and between checkpoints · [`account`]: the export of one account · [`evidence`]: what both read
 //! - [`seal`]: the sealer, which closes blocks over committed changes
 //! - [`trail`]: lists, single entries and exports, masked as the caller sees them
 //! - [`history`]: records and accounts as they were
@@ -15,12 +16,15 @@
 //! - [`worker`]: the background worker that seals by itself; [`status`]: what it does
 //! - [`verify`]: `audit_verify()`, record chains and live rows
 
+mod account;
 pub mod entry;
+mod evidence;
 mod history;
 mod image;
 mod import;
 mod key;
 mod origin;
+mod proof;
 pub mod record;
 mod schema;
 pub mod seal;

@@ -24,6 +24,8 @@ const UNDER_WAY: usize = 2;
 pub struct Texts {
     /// None when all rows were read, or the statement has failed.
     flight: Option<Flight>,
+    /// Read already.
+    first: Option<Bytes>,
     rows: Pin<Box<RowStream>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -57,6 +59,7 @@ impl Database {
         match rows {
             Ok(rows) => Ok(Texts {
                 flight: Some(flight),
+                first: None,
                 rows: Box::pin(rows),
                 _permit: permit,
             }),
@@ -69,11 +72,23 @@ impl Database {
 }
 
 impl Texts {
+    /// Waits for the first text, so that a refusal is known before an answer begins.
+    ///
+    /// # Errors
+    /// As [`Texts::next`].
+    pub async fn begun(mut self) -> Result<Texts, Error> {
+        self.first = self.next().await?;
+        Ok(self)
+    }
+
     /// The next text; `None` at the end, when the transaction has ended as well.
     ///
     /// # Errors
     /// What the database refuses, or [`Error::Unavailable`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
         let row = self.rows.try_next().await;
         if !matches!(row, Ok(Some(_)))
             && let Some(flight) = self.flight.take()

@@ -339,6 +339,16 @@ impl<'a> Query<'a> {
         None
     }
 
+    /// An id; empty is absent.
+    pub fn id(&mut self, name: &str) -> Option<uuid::Uuid> {
+        let text = self.text(name).filter(|text| !text.is_empty())?;
+        let id = text.parse().ok();
+        if id.is_none() {
+            self.note("uuid_parsing", name, "Input should be a UUID");
+        }
+        id
+    }
+
     /// One of a few words, in any case.
     pub fn word(&mut self, name: &str, words: &'static [&'static str]) -> Option<&'static str> {
         let text = self.text(name)?;

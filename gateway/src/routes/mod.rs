@@ -10,6 +10,7 @@ mod email;
 mod health;
 mod input;
 mod layers;
+mod ledger;
 mod macros;
 mod migrations;
 mod records;
@@ -132,6 +133,10 @@ pub fn app(state: State) -> Router {
         .at("/audit-logs/export", get(audit::export::export))
         .at("/audit-logs/verify", get(audit::verify::verify))
         .at("/audit-logs/status", get(audit::status))
+        .at("/audit-logs/checkpoint", get(ledger::checkpoint))
+        .at("/audit-logs/ledger-export", get(ledger::export))
+        .at("/audit-logs/consistency", get(ledger::consistency))
+        .at("/audit-logs/{id}/proof", get(ledger::proof))
         .at("/audit-logs/{id}", get(audit::view))
         .at("/records/{collection}", get(records::list).post(records::create))
         .at("/records/{collection}/aggregate", get(records::aggregate))

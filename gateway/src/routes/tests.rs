@@ -107,6 +107,10 @@ const GUARDED: &[(&str, &str)] = &[
     ("GET", "/api/v1/audit-logs/1"),
     ("GET", "/api/v1/audit-logs/verify"),
     ("GET", "/api/v1/audit-logs/status"),
+    ("GET", "/api/v1/audit-logs/1/proof"),
+    ("GET", "/api/v1/audit-logs/checkpoint"),
+    ("GET", "/api/v1/audit-logs/ledger-export"),
+    ("GET", "/api/v1/audit-logs/consistency"),
 ];
 
 /// The routes that an anonymous caller may use too.
@@ -324,6 +328,9 @@ async fn a_route_for_superadmins_asks_who_is_there_before_it_says_what_does_not_
         ("GET", "/api/v1/audit-logs?limit=501", ""),
         ("GET", "/api/v1/audit-logs/x", ""),
         ("GET", "/api/v1/audit-logs/verify?max_errors=0", ""),
+        ("GET", "/api/v1/audit-logs/x/proof", ""),
+        ("GET", "/api/v1/audit-logs/checkpoint?block=0", ""),
+        ("GET", "/api/v1/audit-logs/consistency?from=x", ""),
         ("POST", "/api/v1/users", "{}"),
         ("POST", "/api/v1/users/x/verify", ""),
     ] {

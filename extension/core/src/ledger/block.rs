@@ -156,3 +156,25 @@ pub fn read_tiles(bytes: &[u8]) -> Option<Vec<Tile>> {
         .then(|| chunks.iter().map(tile).collect())
         .flatten()
 }
+
+/// The tiles, in their order, whose ids overlap with those of the tile that holds `id`, directly or through others: between
+/// their smallest and largest id there are changes of no other tile. (Ids ascend within a transaction, so mostly it is one
+/// tile.) `None` if `id` is in none.
+pub fn tiles_around(tiles: &[Tile], id: i64) -> Option<Vec<usize>> {
+    let mut by_id: Vec<usize> = (0..tiles.len()).collect();
+    by_id.sort_unstable_by_key(|tile| tiles[*tile].min_id);
+    let (mut together, mut last) = (Vec::new(), i64::MIN);
+    for tile in by_id {
+        if !together.is_empty() && tiles[tile].min_id > last {
+            if id <= last {
+                break;
+            }
+            together.clear();
+        }
+        together.push(tile);
+        last = last.max(tiles[tile].max_id);
+    }
+    together.sort_unstable();
+    let holds = |tile: &usize| (tiles[*tile].min_id..=tiles[*tile].max_id).contains(&id);
+    together.iter().any(holds).then_some(together)
+}

@@ -76,8 +76,11 @@ pub fn shown(mask: Option<MaskType>, value: Option<&str>) -> Option<Cow<'_, str>
     })
 }
 
-/// Superadmins, members of `pii_access`, and roles that no account binds.
-fn sees_everything() -> Result<bool, Error> {
+/// Whether the caller sees all values in clear: superadmins, members of `pii_access`, and roles that no account binds.
+///
+/// # Errors
+/// [`Error::Spi`].
+pub fn sees_everything() -> Result<bool, Error> {
     Ok(spi::is_bound_to_no_account() || context::caller_sees_pii()?)
 }
 
