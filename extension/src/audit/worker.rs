@@ -35,7 +35,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Registers the launcher, if a database is named. Called from `_PG_init` while the library is preloaded.
 pub fn register() {
-    if guc::audit_databases().is_empty() {
+    // SAFETY: a plain global of the server, set before libraries are loaded. pg_upgrade copies files while one server or the
+    // other runs: nothing may be written then, least of all with transaction ids of its own.
+    if unsafe { pg_sys::IsBinaryUpgrade } || guc::audit_databases().is_empty() {
         return;
     }
     BackgroundWorkerBuilder::new("snackbase sealer launcher")
@@ -72,11 +74,15 @@ pub extern "C-unwind" fn snackbase_sealer_launcher(_argument: pg_sys::Datum) {
             pause: LOOK,
         })
         .collect();
-    while BackgroundWorker::wait_latch(Some(LOOK)) {
-        reload();
+    // (looks before it waits: after a crash the sealers are back at once)
+    loop {
         for charge in &mut charges {
             charge.look_after();
         }
+        if !BackgroundWorker::wait_latch(Some(LOOK)) {
+            break;
+        }
+        reload();
     }
 }
 
