@@ -25,15 +25,16 @@ const LOAD: usize = 60;
 #[derive(Clone, Copy, Debug)]
 enum Victim {
     Server(Kill),
-    /// A process of the server's own. The postmaster survives, ends everybody else and recovers.
-    Process,
+    /// The background worker that closes blocks. The postmaster survives, ends everybody else and recovers.
+    Sealer,
 }
 
 #[tokio::test]
 async fn fifty_kills_lose_nothing_and_leave_nothing_half_done() {
     let seed = drill::seed();
     let mut random = fastrand::Rng::with_seed(seed);
-    let settings = "max_prepared_transactions = 80\ndeadlock_timeout = 100ms\nlock_timeout = 100ms";
+    let settings = "max_prepared_transactions = 80\ndeadlock_timeout = 100ms\nlock_timeout = 100ms
+                    snackbase.audit_databases = 'drill'\nsnackbase.audit_seal_interval_ms = 10";
     let mut cluster = Cluster::create("crash", settings).await;
     cluster.start().await;
     cluster.database("drill").await;
@@ -46,8 +47,10 @@ async fn fifty_kills_lose_nothing_and_leave_nothing_half_done() {
         let victim = match random.u8(..3) {
             0 => Victim::Server(Kill::Postmaster),
             1 => Victim::Server(Kill::Everything),
-            _ => Victim::Process,
+            _ => Victim::Sealer,
         };
+        let sealer = sealer(&watcher).await;
+        let newest = newest_block(&watcher).await;
         let enough = random.usize(1..=LOAD);
         let pause = Duration::from_micros(random.u64(..5_000));
         let begun = Arc::new(AtomicUsize::new(0));
@@ -91,14 +94,14 @@ async fn fifty_kills_lose_nothing_and_leave_nothing_half_done() {
         tokio::time::sleep(pause).await;
         match victim {
             Victim::Server(reach) => cluster.kill(reach).await,
-            Victim::Process => cluster.kill_process(process(&watcher).await),
+            Victim::Sealer => cluster.kill_process(sealer),
         }
         for writer in join_all(writers).await {
             writer.expect("a writer ends with its connection");
         }
         match victim {
             Victim::Server(_) => cluster.start().await,
-            Victim::Process => cluster.ready().await,
+            Victim::Sealer => cluster.ready().await,
         }
 
         let context = format!("seed {seed}, round {round}, {victim:?}");
@@ -110,7 +113,9 @@ async fn fifty_kills_lose_nothing_and_leave_nothing_half_done() {
         }
         assert_eq!(book.check(&watcher, from).await, [""; 0], "{context}");
         assert_eq!(drill::differences(&watcher, from).await, [""; 0], "{context}");
-        assert_eq!(drill::findings(&watcher, "").await, [""; 0], "{context}");
+        assert_eq!(drill::broken_blocks(&watcher).await, [""; 0], "{context}");
+        let since = format!(", from_block => {newest}");
+        assert_eq!(drill::findings(&watcher, &since).await, [""; 0], "{context}");
     }
     let watcher = cluster.superuser("drill").await;
     let [committed, rolled_back, in_doubt] =
@@ -120,8 +125,43 @@ async fn fifty_kills_lose_nothing_and_leave_nothing_half_done() {
         committed > ROUNDS && in_doubt > 0,
         "the kills came under load: {committed}, {in_doubt}"
     );
+    drill::seal(&watcher).await;
+    assert_eq!(drill::unsealed(&watcher).await, 0, "seed {seed}");
+    let blocks = newest_block(&watcher).await;
+    println!("{blocks} blocks");
+    assert!(blocks > ROUNDS, "the sealer worked under load: {blocks} blocks");
     assert_eq!(drill::differences(&watcher, 0).await, [""; 0], "seed {seed}");
     assert_eq!(drill::findings(&watcher, "").await, [""; 0], "seed {seed}");
+}
+
+#[tokio::test]
+async fn a_block_that_was_seen_outlives_the_server() {
+    // Commits reach the log when somebody happens to write it, and nobody does.
+    let settings = "synchronous_commit = off\nwal_writer_delay = 10s\nsnackbase.audit_databases = 'drill'";
+    let mut cluster = Cluster::create("seen", settings).await;
+    cluster.start().await;
+    cluster.database("drill").await;
+    let session = cluster.superuser("drill").await;
+    drill::ground(&session, 1).await;
+    let newest = "select number || ' ' || encode(block_hash, 'hex') from snackbase.audit_block order by number desc limit 1";
+    for round in 0..5 {
+        let session = cluster.superuser("drill").await;
+        let insert = "insert into snackbase.col_children (account_id, title) values ($1, 'seen')";
+        session
+            .batch_execute(&insert.replace("$1", &format!("'{}'", drill::account(1))))
+            .await
+            .expect("a record");
+        while drill::unsealed(&session).await > 0 {
+            tokio::task::yield_now().await;
+        }
+        // A checkpoint of it may have left the house by now.
+        let seen = session.value(newest).await;
+        cluster.kill(Kill::Everything).await;
+        cluster.start().await;
+        let session = cluster.superuser("drill").await;
+        assert_eq!(session.value(newest).await, seen, "round {round}");
+        assert_eq!(drill::findings(&session, "").await, [""; 0], "round {round}");
+    }
 }
 
 async fn writer(cluster: &Cluster, seed: u64, number: usize, book: &Arc<Book>) -> Writer {
@@ -138,10 +178,22 @@ async fn next_transaction(session: &Session) -> u64 {
     next.parse().expect("a number")
 }
 
-/// The number of a process of the server's own.
-async fn process(session: &Session) -> u32 {
-    let number = session
-        .value("select min(pid) from pg_stat_activity where backend_type = 'checkpointer'")
+/// The number of the newest block; 1 if there is none yet.
+async fn newest_block(session: &Session) -> usize {
+    let newest = session
+        .value("select coalesce(max(number), 1) from snackbase.audit_block")
         .await;
-    number.parse().expect("a process number")
+    newest.parse().expect("a number")
+}
+
+/// The process number of the sealer, as soon as there is one.
+async fn sealer(session: &Session) -> u32 {
+    let sealer = "select pid from pg_stat_activity where backend_type = 'snackbase sealer' and datname = current_database()";
+    for _ in 0..1000 {
+        if let Some(number) = drill::lines(session, sealer).await.first() {
+            return number.parse().expect("a process number");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no sealer after ten seconds");
 }

@@ -1,5 +1,7 @@
 //! A dump restores to the same thing.
 
+mod ledger;
+
 use std::process::Stdio;
 
 use serde_json::json;

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -29,7 +29,8 @@ const LEFT_OPEN: usize = 4;
 #[tokio::test]
 async fn sixty_four_writers_of_every_kind_leave_one_ledger() {
     let seed = drill::seed();
-    let settings = "max_prepared_transactions = 80\ndeadlock_timeout = 100ms\nlock_timeout = 500ms";
+    let settings = "max_prepared_transactions = 80\ndeadlock_timeout = 100ms\nlock_timeout = 500ms
+                    snackbase.audit_databases = 'drill'\nsnackbase.audit_seal_interval_ms = 50";
     let mut cluster = Cluster::create("race", settings).await;
     cluster.start().await;
     cluster.database("drill").await;
@@ -59,6 +60,17 @@ async fn sixty_four_writers_of_every_kind_leave_one_ledger() {
         }));
     }
     drop(prepared);
+    // Blocks are closed all the time, by two sessions and the background worker, who do not know of each other.
+    let writing = Arc::new(AtomicBool::new(true));
+    let mut sealers = Vec::new();
+    for _ in 0..2 {
+        let (session, writing) = (cluster.superuser("drill").await, writing.clone());
+        sealers.push(tokio::spawn(async move {
+            while writing.load(Ordering::Relaxed) {
+                drill::seal(&session).await;
+            }
+        }));
+    }
     // Whoever is prepared stays so until enough others are.
     let finisher = tokio::spawn({
         let (session, book) = (cluster.superuser("drill").await, book.clone());
@@ -90,11 +102,32 @@ async fn sixty_four_writers_of_every_kind_leave_one_ledger() {
         LEFT_OPEN,
         "some stay prepared until all writers are done"
     );
+    writing.store(false, Ordering::Relaxed);
+    for sealer in join_all(sealers).await {
+        sealer.expect("no sealer fails");
+    }
+    let blocks: usize = watcher
+        .value("select count(*) from snackbase.audit_block")
+        .await
+        .parse()
+        .expect("a number");
+    println!("{blocks} blocks while they wrote");
+    assert!(blocks > 10, "{blocks} blocks");
+    // A block cannot reach beyond what is still open, and nobody is forgotten who was.
+    drill::seal(&watcher).await;
+    assert_ne!(
+        drill::unsealed(&watcher).await,
+        0,
+        "prepared transactions hold the sealer back"
+    );
     for name in open {
         Writer::finish_prepared(&session, &book, &name, true)
             .await
             .expect("nobody breaks the connection");
     }
+    drill::seal(&watcher).await;
+    assert_eq!(drill::unsealed(&watcher).await, 0, "seed {seed}");
+    assert_eq!(drill::broken_blocks(&watcher).await, [""; 0], "seed {seed}");
     let (committed, rolled_back) = (book.count(Fate::Committed), book.count(Fate::RolledBack));
     println!("{committed} transactions committed, {rolled_back} rolled back; {done:?}");
 

@@ -8,6 +8,8 @@
 mod book;
 mod writer;
 
+use std::sync::Arc;
+
 use tokio_postgres::SimpleQueryMessage;
 
 pub use book::{Book, Fate};
@@ -99,6 +101,22 @@ pub fn record(account: usize, number: usize) -> String {
     format!("{account:08x}-0000-4000-8000-{number:012x}")
 }
 
+/// So many random transactions of writer `number`, one after the other, in the first three accounts; none stays prepared.
+///
+/// # Panics
+/// When the connection is lost.
+pub async fn write(session: Session, seed: u64, number: usize, book: &Arc<Book>, transactions: usize) {
+    let mut writer = Writer::new(session, seed, number, book);
+    for transaction in 0..transactions {
+        writer.account = 1 + transaction % 3;
+        if let Some(prepared) = writer.transaction().await.expect("nobody breaks the connection") {
+            Writer::finish_prepared(&writer.session, book, &prepared, true)
+                .await
+                .expect("nobody breaks the connection");
+        }
+    }
+}
+
 /// Where ledger and witness differ in transactions from `xid` on; empty when each row written has its entry and no entry is
 /// without a row.
 pub async fn differences(session: &Session, xid: u64) -> Vec<String> {
@@ -149,4 +167,32 @@ pub async fn unsealed(session: &Session) -> u64 {
         )
         .await;
     count.parse().expect("a number")
+}
+
+/// What is wrong with the numbers of blocks, their ranges and their counts; the hashes are for `audit_verify`.
+pub async fn broken_blocks(session: &Session) -> Vec<String> {
+    const BROKEN: &str = "
+    with block as (
+        select b.*, lag(b.number, 1, 0::bigint) over (order by b.number) as before,
+               coalesce(max(b.to_xid::text::numeric) over (partition by b.system_identifier order by b.number
+                            rows between unbounded preceding and 1 preceding), 0) as ended,
+               (select count(*) from snackbase.audit_change c
+                 where c.system_identifier = b.system_identifier and b.from_xid <= c.xid and c.xid < b.to_xid) as changes,
+               (select sum(a.change_count) from snackbase.audit_block_account a where a.block_number = b.number) as of_accounts
+          from snackbase.audit_block b)
+    select format('block %s after %s: [%s, %s) after %s, %s changes, %s of accounts, %s counted',
+                  number, before, from_xid, to_xid, ended, changes, of_accounts, change_count)
+      from block
+     where number <> before + 1 or from_xid::text::numeric <> ended or changes <> change_count or of_accounts <> change_count";
+    lines(session, BROKEN).await
+}
+
+/// Where the changes of each block were written: `here`, in this cluster, or `there`, in one that was dumped or upgraded.
+pub async fn systems(session: &Session) -> String {
+    session
+        .value(
+            "select string_agg(case when system_identifier = snackbase._system_identifier() then 'here' else 'there' end,
+                               ' ' order by number) from snackbase.audit_block",
+        )
+        .await
 }
