@@ -8,8 +8,9 @@
 //! SIGTERM is left to the handler of ordinary backends: it ends a sealer in the middle of a large block or while it waits for a
 //! lock, where a flag of our own would only be seen afterwards, and a fast shutdown would hang.
 
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{
@@ -133,11 +134,38 @@ impl Charge {
     }
 }
 
+/// Whether there is a database of that name; inside a transaction.
+///
+/// `get_database_oid` would want an index, whose description a process without a database only finds in a file that each
+/// start of the server removes and the first session makes again. The whole catalog is read instead, like the launcher of
+/// autovacuum does.
 fn exists(database: &str) -> bool {
-    CString::new(database).is_ok_and(|name| {
-        // SAFETY: inside a transaction; reads a shared catalog, which needs no database.
-        unsafe { pg_sys::get_database_oid(name.as_ptr(), true) != pg_sys::InvalidOid }
-    })
+    // SAFETY: the description of pg_database itself is built into the server; the tuple is valid until the next one is
+    // asked for, and its first columns are never null; relation and scan are closed by the end of the transaction if an
+    // error comes in between.
+    unsafe {
+        let catalog = pg_sys::table_open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock as _);
+        let scan = pg_sys::systable_beginscan(
+            catalog,
+            pg_sys::InvalidOid,
+            false,
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+        );
+        let mut found = false;
+        while !found {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            let row = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>();
+            found = CStr::from_ptr((*row).datname.data.as_ptr()).to_bytes() == database.as_bytes();
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(catalog, pg_sys::AccessShareLock as _);
+        found
+    }
 }
 
 /// Main function of a sealer; `bgw_extra` is the database.
