@@ -152,6 +152,61 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_guard_that_does_not_always_fire_is_severe() {
+        // What pg_restore --disable-triggers leaves.
+        unguarded(
+            "alter table snackbase.audit_change disable trigger all; alter table snackbase.audit_change enable trigger all",
+        );
+        let guards = [
+            "audit_restore",
+            "prevent_audit_log_delete",
+            "prevent_audit_log_truncate",
+            "prevent_audit_log_update",
+        ];
+        findings(
+            &guards
+                .map(|guard| {
+                    format!("severe guard_weakened: trigger {guard} of snackbase.audit_change does not fire whatever session_replication_role is")
+                })
+                .join("\n"),
+        );
+        run("alter event trigger snackbase_guard_ddl disable").answer();
+        for hint in ask("select hint from snackbase.doctor() where code = 'guard_weakened'")
+            .answer()
+            .lines()
+        {
+            run(hint).answer();
+        }
+        run("alter event trigger snackbase_guard_ddl enable").answer();
+        findings(
+            "severe guard_weakened: event trigger snackbase_guard_ddl does not fire whatever session_replication_role is",
+        );
+        run("alter event trigger snackbase_guard_ddl enable always").answer();
+        findings("");
+    }
+
+    /// A trigger is enabled as it was made: no more, no less.
+    #[pg_test]
+    fn the_hints_for_disabled_triggers_make_the_doctor_content() {
+        Scene::with_notes();
+        unguarded(
+            "alter table snackbase.col_notes disable trigger audit_update;
+             alter table snackbase.audit_block disable trigger prevent_audit_log_update",
+        );
+        let hints =
+            ask("select hint from snackbase.doctor() where code = 'trigger_disabled' order by 1").answer();
+        assert_eq!(
+            hints,
+            "alter table snackbase.audit_block enable always trigger prevent_audit_log_update
+alter table snackbase.col_notes enable trigger audit_update"
+        );
+        for hint in hints.lines() {
+            unguarded(hint);
+        }
+        findings("");
+    }
+
+    #[pg_test]
     fn a_grant_to_strangers_is_a_warning() {
         Scene::with_notes();
         run("create role tests_stranger").answer();

@@ -89,14 +89,31 @@ begin
        and not exists (select from pg_catalog.pg_policy p where p.polrelid = c.oid and p.polname = 'account' and not p.polpermissive);
     return query
     select 'severe', 'trigger_disabled', format('trigger %s of snackbase.%s is disabled', t.tgname, c.relname),
-           format('alter table snackbase.%I enable always trigger %I', c.relname, t.tgname)
+           format('alter table snackbase.%I enable%s trigger %I', c.relname, case when p.proname is not null then ' always' end, t.tgname)
       from pg_catalog.pg_trigger t
       join pg_catalog.pg_class c on c.oid = t.tgrelid
+      left join pg_catalog.pg_proc p on p.oid = t.tgfoid and p.pronamespace = 'snackbase'::regnamespace
+                                    and p.proname in ('_audit_immutable', '_audit_hold_sealer')
      where c.relnamespace = 'snackbase'::regnamespace and not t.tgisinternal and t.tgenabled = 'D';
     return query
     select 'severe', 'guard_disabled', format('event trigger %s is disabled', e.evtname), format('alter event trigger %I enable always', e.evtname)
       from pg_catalog.pg_event_trigger e
      where e.evtname like 'snackbase\_%' and e.evtenabled = 'D';
+    -- The guards fire in sessions that apply somebody else's changes, too. Whoever disables all triggers for a while and
+    -- enables them again, like pg_restore --disable-triggers, takes that away.
+    return query
+    select 'severe', 'guard_weakened', format('trigger %s of snackbase.%s does not fire whatever session_replication_role is', t.tgname, c.relname),
+           format('alter table snackbase.%I enable always trigger %I', c.relname, t.tgname)
+      from pg_catalog.pg_trigger t
+      join pg_catalog.pg_class c on c.oid = t.tgrelid
+      join pg_catalog.pg_proc p on p.oid = t.tgfoid
+     where c.relnamespace = 'snackbase'::regnamespace and p.pronamespace = 'snackbase'::regnamespace
+       and p.proname in ('_audit_immutable', '_audit_hold_sealer') and t.tgenabled not in ('A', 'D')
+     union all
+    select 'severe', 'guard_weakened', format('event trigger %s does not fire whatever session_replication_role is', e.evtname),
+           format('alter event trigger %I enable always', e.evtname)
+      from pg_catalog.pg_event_trigger e
+     where e.evtname like 'snackbase\_%' and e.evtenabled not in ('A', 'D');
 
     -- A trail that nobody seals is chained per record only; one that nobody signs can be rewritten as a whole.
     if not current_database() = any (regexp_split_to_array(btrim(coalesce(current_setting('snackbase.audit_databases', true), '')), '\s*,\s*')) then
