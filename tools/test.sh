@@ -32,6 +32,8 @@ for kind in "${kinds[@]}"; do
     status=0
     "${command[@]}" 2>&1 | tee "$log" || status=$?
     passed="$(count passed)" failed="$(count failed)"
+    # A filter that matches nothing, or a runner that finds no test, is no success.
+    if [ "$passed" -eq 0 ] && ! grep -q 'nothing is tested' "$log"; then status=1; fi
     if [ "$status" -ne 0 ]; then broken="$broken $kind"; [ "$failed" -gt 0 ] || failed=1; fi
     report+=("$(printf '%-7s %5d passed  %5d failed' "$kind" "$passed" "$failed")")
     passed_total=$((passed_total + passed)) failed_total=$((failed_total + failed))
