@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
@@ -14,6 +14,8 @@ use snackbase_e2e::{
     Cluster, Kill, Session,
     drill::{self, Book, Fate, Writer},
 };
+
+use crate::seal::key;
 
 const ROUNDS: usize = 50;
 const WRITERS: usize = 8;
@@ -36,11 +38,13 @@ async fn fifty_kills_lose_nothing_and_leave_nothing_half_done() {
     let settings = "max_prepared_transactions = 80\ndeadlock_timeout = 100ms\nlock_timeout = 100ms
                     snackbase.audit_databases = 'drill'\nsnackbase.audit_seal_interval_ms = 10";
     let mut cluster = Cluster::create("crash", settings).await;
+    sign(&cluster).await;
     cluster.start().await;
     cluster.database("drill").await;
     drill::ground(&cluster.superuser("drill").await, ACCOUNTS).await;
 
     let book = Arc::new(Book::default());
+    let mut outside = 0;
     for round in 0..ROUNDS {
         let watcher = cluster.superuser("drill").await;
         let from = next_transaction(&watcher).await;
@@ -90,6 +94,8 @@ async fn fifty_kills_lose_nothing_and_leave_nothing_half_done() {
         while begun.load(Ordering::Relaxed) < enough {
             tokio::task::yield_now().await;
         }
+        // What has left the house in the middle of the load is a promise.
+        let anchored = drill::checkpoint(&watcher).await;
         // (not to wait for anything: the kill is to come at any point of a transaction)
         tokio::time::sleep(pause).await;
         match victim {
@@ -114,8 +120,9 @@ async fn fifty_kills_lose_nothing_and_leave_nothing_half_done() {
         assert_eq!(book.check(&watcher, from).await, [""; 0], "{context}");
         assert_eq!(drill::differences(&watcher, from).await, [""; 0], "{context}");
         assert_eq!(drill::broken_blocks(&watcher).await, [""; 0], "{context}");
-        let since = format!(", from_block => {newest}");
+        let since = format!(", from_block => {newest}{}", drill::holding(anchored.as_ref()));
         assert_eq!(drill::findings(&watcher, &since).await, [""; 0], "{context}");
+        outside += usize::from(anchored.is_some());
     }
     let watcher = cluster.superuser("drill").await;
     let [committed, rolled_back, in_doubt] =
@@ -132,6 +139,76 @@ async fn fifty_kills_lose_nothing_and_leave_nothing_half_done() {
     assert!(blocks > ROUNDS, "the sealer worked under load: {blocks} blocks");
     assert_eq!(drill::differences(&watcher, 0).await, [""; 0], "seed {seed}");
     assert_eq!(drill::findings(&watcher, "").await, [""; 0], "seed {seed}");
+    println!("{outside} checkpoints were kept outside");
+    assert!(outside > ROUNDS / 2, "checkpoints were kept: {outside}");
+    let kept = drill::holding(Some(&signed(&watcher).await));
+    assert_eq!(drill::findings(&watcher, &kept).await, [""; 0], "seed {seed}");
+}
+
+/// Blocks are closed and signed by a server to which nobody is connected: its first start, after a shutdown, after a kill, and
+/// when it recovers from the death of a process. (The files that describe the catalogs to a process without a database are
+/// made by the first session.)
+#[tokio::test]
+async fn a_server_seals_before_anybody_connects() {
+    // (autovacuum connects, too)
+    let mut cluster = Cluster::create("alone", "autovacuum = off").await;
+    cluster.start().await;
+    cluster.database("drill").await;
+    let session = cluster.superuser("drill").await;
+    drill::ground(&session, 1).await;
+    drop(session);
+    cluster.set("snackbase.audit_databases = 'drill'\nsnackbase.audit_seal_interval_ms = 10");
+    for way in ["a shutdown", "a kill", "the death of a process"] {
+        let former = cluster.child("snackbase sealer of drill");
+        match way {
+            "a shutdown" => cluster.stop().await,
+            "a kill" => cluster.kill(Kill::Everything).await,
+            _ => cluster.kill_process(former.expect("a sealer")),
+        }
+        if way != "the death of a process" {
+            cluster.launch();
+        }
+        let begun = Instant::now();
+        let sealer = loop {
+            // It has a database when it has made the file that describes that.
+            if let Some(sealer) = cluster.child("snackbase sealer of drill")
+                && Some(sealer) != former
+                && cluster.data().join("global/pg_internal.init").exists()
+            {
+                break sealer;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "no sealer after {way}\n{}",
+                cluster.log_end()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let session = cluster.superuser("drill").await;
+        assert_eq!(
+            self::sealer(&session).await,
+            sealer,
+            "{way}: the same process seals"
+        );
+        let record = format!(
+            "insert into snackbase.col_parents (account_id, name) values ('{}', 'after')",
+            drill::account(1)
+        );
+        session.batch_execute(&record).await.expect("a record");
+        while drill::unsealed(&session).await > 0 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{way}: it does not seal"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(drill::findings(&session, "").await, [""; 0], "{way}");
+    }
+    assert!(
+        !cluster.log().contains("without having selected a database"),
+        "{}",
+        cluster.log_end()
+    );
 }
 
 #[tokio::test]
@@ -139,6 +216,7 @@ async fn a_block_that_was_seen_outlives_the_server() {
     // Commits reach the log when somebody happens to write it, and nobody does.
     let settings = "synchronous_commit = off\nwal_writer_delay = 10s\nsnackbase.audit_databases = 'drill'";
     let mut cluster = Cluster::create("seen", settings).await;
+    sign(&cluster).await;
     cluster.start().await;
     cluster.database("drill").await;
     let session = cluster.superuser("drill").await;
@@ -154,14 +232,39 @@ async fn a_block_that_was_seen_outlives_the_server() {
         while drill::unsealed(&session).await > 0 {
             tokio::task::yield_now().await;
         }
-        // A checkpoint of it may have left the house by now.
+        let anchored = signed(&session).await;
         let seen = session.value(newest).await;
         cluster.kill(Kill::Everything).await;
         cluster.start().await;
         let session = cluster.superuser("drill").await;
         assert_eq!(session.value(newest).await, seen, "round {round}");
-        assert_eq!(drill::findings(&session, "").await, [""; 0], "round {round}");
+        // The checkpoint may have left the house before the server died.
+        let kept = drill::holding(Some(&anchored));
+        assert_eq!(drill::findings(&session, &kept).await, [""; 0], "round {round}");
     }
+}
+
+/// The checkpoint of the newest block, once that is signed.
+pub async fn signed(session: &Session) -> (u64, String) {
+    let newest = "select coalesce(max(number), 0) from snackbase.audit_block";
+    let begun = Instant::now();
+    loop {
+        let number = session.value(newest).await;
+        match drill::checkpoint(session).await {
+            Some(checkpoint) if checkpoint.0.to_string() == number => return checkpoint,
+            other => assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "block {number} is not signed: {other:?}"
+            ),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Gives a cluster that is not started a key to sign checkpoints with.
+async fn sign(cluster: &Cluster) {
+    let (file, _public) = key::keygen(&cluster.directory("keys"), "drill").await;
+    cluster.set(&format!("snackbase.audit_key_file = '{file}'"));
 }
 
 async fn writer(cluster: &Cluster, seed: u64, number: usize, book: &Arc<Book>) -> Writer {

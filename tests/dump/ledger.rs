@@ -8,6 +8,7 @@ use snackbase_e2e::{
 };
 
 use super::{CONTENTS, same};
+use crate::{crash::signed, seal::key};
 
 const TRANSACTIONS: usize = 80;
 
@@ -42,9 +43,9 @@ const WAYS: [Way; 2] = [
 
 /// What a sealer does not add to.
 fn without_blocks(contents: &str) -> String {
-    let lines = contents
-        .lines()
-        .filter(|line| !line.starts_with("snackbase.audit_block"));
+    let lines = contents.lines().filter(|line| {
+        !line.starts_with("snackbase.audit_block") && !line.starts_with("snackbase.audit_checkpoint")
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -57,6 +58,11 @@ async fn blocks_and_what_they_do_not_cover_yet_move_to_another_cluster() {
     let to =
         format!("{settings}\nsnackbase.audit_databases = 'sections'\nsnackbase.audit_seal_interval_ms = 10");
     let mut to = Cluster::create("restored", &to).await;
+    // A key outlives its cluster.
+    let (file, _public) = key::keygen(&from.directory("keys"), "drill").await;
+    for cluster in [&from, &to] {
+        cluster.set(&format!("snackbase.audit_key_file = '{file}'"));
+    }
     from.start().await;
     to.start().await;
     from.database("drill").await;
@@ -65,6 +71,10 @@ async fn blocks_and_what_they_do_not_cover_yet_move_to_another_cluster() {
     let book = Arc::new(Book::default());
     drill::write(from.superuser("drill").await, seed, 1, &book, TRANSACTIONS).await;
     drill::seal(&session).await;
+    // What an auditor keeps outside.
+    let kept = drill::checkpoint(&session).await;
+    assert!(kept.is_some(), "blocks are signed");
+    let kept = drill::holding(kept.as_ref());
     drill::write(from.superuser("drill").await, seed, 2, &book, TRANSACTIONS).await;
     assert_ne!(drill::unsealed(&session).await, 0, "something is not sealed");
     let contents = session.value(&session.value(CONTENTS).await).await;
@@ -103,21 +113,22 @@ async fn blocks_and_what_they_do_not_cover_yet_move_to_another_cluster() {
             session.value("select snackbase._system_identifier()").await,
             identity
         );
-        assert_eq!(drill::findings(&session, "").await, [""; 0], "{name}: intact");
+        assert_eq!(drill::findings(&session, &kept).await, [""; 0], "{name}: intact");
 
         // What came unsealed is sealed as the work of the cluster that wrote it, then life goes on here.
         drill::seal(&session).await;
         assert_eq!(drill::unsealed(&session).await, 0, "{name}");
-        assert_eq!(drill::findings(&session, "").await, [""; 0], "{name}: sealed");
+        assert_eq!(drill::findings(&session, &kept).await, [""; 0], "{name}: sealed");
         let here = Arc::new(Book::default());
         drill::write(to.superuser(name).await, seed, 3, &here, TRANSACTIONS).await;
         drill::seal(&session).await;
         assert_eq!(drill::unsealed(&session).await, 0, "{name}");
         assert_eq!(
-            drill::findings(&session, "").await,
+            drill::findings(&session, &kept).await,
             [""; 0],
             "{name}: written and sealed"
         );
+        signed(&session).await;
         let systems = drill::systems(&session).await;
         assert!(systems.starts_with("there there here"), "{name}: {systems}");
         assert_eq!(systems.matches("there").count(), 2, "{name}: {systems}");

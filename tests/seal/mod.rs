@@ -2,7 +2,7 @@
 
 mod anchors;
 mod export;
-mod key;
+pub mod key;
 mod merkle;
 mod proofs;
 mod worker;

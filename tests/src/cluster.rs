@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Command as Blocking, Stdio},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,8 @@ use crate::{Session, environment};
 const START: Duration = Duration::from_secs(60);
 
 /// A cluster of its own beside those of `tools/with-cluster.sh`: another data directory, reached by its socket only. It is
-/// stopped when this is dropped; its files go with the test run.
+/// stopped when this is dropped; its files go with the test run. The test fails then, or when the cluster is stopped, if one of
+/// its processes crashed.
 ///
 /// The postmaster is a child of the test program and not of `pg_ctl`: a child that was killed and waited for is certainly
 /// gone, so that the next postmaster does not meet the process number of the last one.
@@ -28,6 +30,8 @@ pub struct Cluster {
     /// User and group that run the clusters of the tests.
     owner: (u32, u32),
     postmaster: Option<Child>,
+    /// Processes that [`Cluster::kill_process`] killed.
+    killed: Mutex<BTreeSet<u32>>,
 }
 
 /// Which processes a kill reaches.
@@ -104,6 +108,7 @@ impl Cluster {
             bin,
             owner,
             postmaster: None,
+            killed: Mutex::default(),
         }
     }
 
@@ -189,6 +194,12 @@ impl Cluster {
     /// # Panics
     /// With the end of the server's log, when it does not.
     pub async fn start(&mut self) {
+        self.launch();
+        self.ready().await;
+    }
+
+    /// Start, and connect to nothing: not even a relation cache file is there that a session would make.
+    pub fn launch(&mut self) {
         assert!(self.postmaster.is_none(), "the cluster runs already");
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -205,7 +216,6 @@ impl Cluster {
             // A terminal's Ctrl-C is for the test program, whose end stops the cluster in order.
             .process_group(0);
         self.postmaster = Some(program.command.spawn().expect("postgres starts"));
-        self.ready().await;
     }
 
     /// Wait until the server answers: after a start, or after it recovered from the death of one of its processes.
@@ -237,6 +247,7 @@ impl Cluster {
             "the cluster did not stop in order\n{}",
             self.log_end()
         );
+        self.insist_on_health();
     }
 
     /// Kill, and wait until no process of the cluster is left and its shared memory is free.
@@ -265,6 +276,10 @@ impl Cluster {
 
     /// Kill one process of the server; the postmaster then ends all others and recovers by itself.
     pub fn kill_process(&self, number: u32) {
+        self.killed
+            .lock()
+            .expect("nobody panics while holding it")
+            .insert(number);
         signal("KILL", &[number]);
     }
 
@@ -317,6 +332,35 @@ impl Cluster {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
+    /// The process that the postmaster started and that calls itself `postgres: …` with `title` in it.
+    pub fn child(&self, title: &str) -> Option<u32> {
+        let postmaster = self.postmaster.as_ref()?.id()?;
+        children_of(postmaster).into_iter().find(|number| {
+            std::fs::read(format!("/proc/{number}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(title))
+        })
+    }
+
+    /// What the log says about processes that a signal ended, except those that the test killed.
+    pub fn crashes(&self) -> Vec<String> {
+        let killed = self.killed.lock().expect("nobody panics while holding it");
+        self.log()
+            .lines()
+            .filter(|line| line.contains(" was terminated by signal "))
+            .filter(|line| {
+                !(line.contains("signal 9")
+                    && killed
+                        .iter()
+                        .any(|number| line.contains(&format!("PID {number})"))))
+            })
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn insist_on_health(&self) {
+        assert_eq!(self.crashes(), [""; 0], "processes crashed\n{}", self.log_end());
+    }
+
     /// Every process that runs in the data directory and has not ended.
     fn processes(&self) -> BTreeSet<u32> {
         let data = self.data();
@@ -340,6 +384,9 @@ impl Drop for Cluster {
         let begin = Instant::now();
         while matches!(postmaster.try_wait(), Ok(None)) && begin.elapsed() < Duration::from_secs(10) {
             std::thread::sleep(Duration::from_millis(10));
+        }
+        if !std::thread::panicking() {
+            self.insist_on_health();
         }
     }
 }

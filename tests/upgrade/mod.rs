@@ -13,7 +13,10 @@ use snackbase_e2e::{
     environment,
 };
 
-use crate::dump::{CONTENTS, same};
+use crate::{
+    dump::{CONTENTS, same},
+    seal::key,
+};
 
 const SETTINGS: &str = "max_prepared_transactions = 8";
 const TRANSACTIONS: usize = 120;
@@ -56,6 +59,9 @@ async fn pg_upgrade_keeps_the_ledger_and_adds_nothing() {
     let seed = drill::seed();
     let next = PathBuf::from(environment("SNACKBASE_TEST_NEXT_BIN"));
     let mut old = Cluster::create("before", SETTINGS).await;
+    let (file, _public) = key::keygen(&old.directory("keys"), "drill").await;
+    let key = format!("snackbase.audit_key_file = '{file}'");
+    old.set(&key);
     old.start().await;
     old.database("drill").await;
     let session = old.superuser("drill").await;
@@ -63,6 +69,10 @@ async fn pg_upgrade_keeps_the_ledger_and_adds_nothing() {
     let book = Arc::new(Book::default());
     drill::write(old.superuser("drill").await, seed, 1, &book, TRANSACTIONS).await;
     drill::seal(&session).await;
+    // What an auditor keeps outside.
+    let kept = drill::checkpoint(&session).await;
+    assert!(kept.is_some(), "blocks are signed");
+    let kept = drill::holding(kept.as_ref());
     drill::write(old.superuser("drill").await, seed, 2, &book, TRANSACTIONS).await;
     assert_ne!(drill::unsealed(&session).await, 0, "something is not sealed");
     assert!(
@@ -97,6 +107,7 @@ async fn pg_upgrade_keeps_the_ledger_and_adds_nothing() {
         .await
         .unwrap_or_else(|complaint| panic!("{complaint}\n{}", logs(&new.data())));
     new.set("snackbase.audit_databases = ''");
+    new.set(&key);
     new.start().await;
     let session = new.superuser("drill").await;
     println!(
@@ -115,7 +126,7 @@ async fn pg_upgrade_keeps_the_ledger_and_adds_nothing() {
         [""; 0],
         "the clients find what they wrote"
     );
-    assert_eq!(drill::findings(&session, "").await, [""; 0], "intact");
+    assert_eq!(drill::findings(&session, &kept).await, [""; 0], "intact");
     let severe = "select code || ': ' || message from snackbase.doctor() where severity = 'severe'";
     assert_eq!(drill::lines(&session, severe).await, [""; 0]);
 
@@ -126,8 +137,13 @@ async fn pg_upgrade_keeps_the_ledger_and_adds_nothing() {
     drill::seal(&session).await;
     assert_eq!(drill::unsealed(&session).await, 0);
     assert_eq!(drill::systems(&session).await, "there there here");
+    let newest = session
+        .value("select max(number) from snackbase.audit_block")
+        .await;
+    let signed = drill::checkpoint(&session).await.expect("a checkpoint");
+    assert_eq!(signed.0.to_string(), newest, "the same key goes on signing");
     assert_eq!(drill::broken_blocks(&session).await, [""; 0]);
     assert_eq!(book.check(&session, 0).await, [""; 0]);
     assert_eq!(drill::differences(&session, 0).await, [""; 0]);
-    assert_eq!(drill::findings(&session, "").await, [""; 0], "intact");
+    assert_eq!(drill::findings(&session, &kept).await, [""; 0], "intact");
 }

@@ -146,6 +146,21 @@ pub async fn findings(session: &Session, arguments: &str) -> Vec<String> {
     lines(session, &sql).await
 }
 
+/// The newest checkpoint, as an anchor would keep it, and the number of its block; none when nothing is signed yet.
+pub async fn checkpoint(session: &Session) -> Option<(u64, String)> {
+    let newest = "select block_number || ' ' || note from snackbase.audit_checkpoint order by block_number desc limit 1";
+    let line = lines(session, newest).await.pop()?;
+    let (number, note) = line.split_once(' ').expect("a number and a note");
+    Some((number.parse().expect("a number"), note.to_owned()))
+}
+
+/// The argument of [`findings`] that demands the blocks of a checkpoint kept outside.
+pub fn holding(checkpoint: Option<&(u64, String)>) -> String {
+    checkpoint.map_or_else(String::new, |(_, note)| {
+        format!(", checkpoint => $checkpoint${note}$checkpoint$")
+    })
+}
+
 /// One step of the sealer; a snapshot or transaction of nobody is in its way for long.
 ///
 /// # Panics
