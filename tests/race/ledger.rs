@@ -145,3 +145,55 @@ async fn sixty_four_writers_of_every_kind_leave_one_ledger() {
     assert_eq!(drill::lines(&watcher, gaps).await, [""; 0], "seed {seed}");
     assert_eq!(drill::findings(&watcher, "").await, [""; 0], "seed {seed}");
 }
+
+/// The number of a transaction says when it began, not when it wrote: blocks, which are ranges of these numbers, need not
+/// follow the versions of a record. Verification that begins at a block must not take that for a gap or for a tampered row.
+#[tokio::test]
+async fn versions_of_a_record_need_not_follow_the_blocks() {
+    let mut cluster = Cluster::create("order", "").await;
+    cluster.start().await;
+    cluster.database("drill").await;
+    let watcher = cluster.superuser("drill").await;
+    drill::ground(&watcher, 1).await;
+    let record = drill::record(1, 1);
+    let insert = format!(
+        "insert into snackbase.col_parents (account_id, id, name) values ('{}', '{record}', 'one')",
+        drill::account(1)
+    );
+    watcher.batch_execute(&insert).await.expect("a record");
+    let write =
+        |name: &str| format!("update snackbase.col_parents set name = '{name}' where id = '{record}'");
+    let (early, between) = (cluster.superuser("drill").await, cluster.superuser("drill").await);
+    for session in [&early, &between] {
+        session
+            .batch_execute("begin; select pg_current_xact_id()")
+            .await
+            .expect("a transaction with a number");
+    }
+    watcher.batch_execute(&write("two")).await.expect("version 2");
+    early.batch_execute(&write("three")).await.expect("version 3");
+    early.batch_execute("commit").await.expect("a commit");
+    // Reaches to the transaction in between: version 3 is in it, version 2 is not.
+    drill::seal(&watcher).await;
+    between.batch_execute("commit").await.expect("a commit");
+    drill::seal(&watcher).await;
+    let blocks = format!(
+        "select string_agg((select number::text from snackbase.audit_block b where b.from_xid <= c.xid and c.xid < b.to_xid),
+                           ' ' order by record_version) from snackbase.audit_change c where record_id = '{record}'"
+    );
+    assert_eq!(watcher.value(&blocks).await, "1 2 1");
+    let from = ", from_block => 2";
+    assert_eq!(
+        drill::findings(&watcher, from).await,
+        [""; 0],
+        "the row is that of version 3"
+    );
+    watcher.batch_execute(&write("four")).await.expect("version 4");
+    drill::seal(&watcher).await;
+    assert_eq!(
+        drill::findings(&watcher, from).await,
+        [""; 0],
+        "version 3 is in block 1"
+    );
+    assert_eq!(drill::findings(&watcher, "").await, [""; 0]);
+}

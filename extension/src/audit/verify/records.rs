@@ -76,7 +76,7 @@ pub fn pairs(reader: &Reader, scope: &Scope) -> Result<HashMap<String, Vec<[u8; 
 /// The queries of record chains, prepared once.
 pub struct Chains<'r> {
     history: Query<'r>,
-    predecessor: Query<'r>,
+    version: Query<'r>,
 }
 
 impl<'r> Chains<'r> {
@@ -92,7 +92,7 @@ impl<'r> Chains<'r> {
                 ),
                 &[pg_sys::UUIDOID, pg_sys::TEXTOID],
             )?,
-            predecessor: reader.prepare(
+            version: reader.prepare(
                 "select c.checksum from snackbase.audit_change c
                   where c.account_id = $1 and c.table_name = $2 and c.record_id = $3 and c.record_version = $4",
                 &[pg_sys::UUIDOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::INT8OID],
@@ -304,6 +304,15 @@ impl<'c, 'r> Walk<'c, 'r> {
             happen(&mut self.image, &self.names, event);
             self.next_event += 1;
         }
+        // What changes outside the range did to the record is not known.
+        if self.partial
+            && self
+                .last
+                .as_ref()
+                .is_some_and(|last| here.version > last.version + 1)
+        {
+            self.image.reset();
+        }
         let entries = entry::entries(row.text(CHANGED).unwrap_or_default()).ok();
         let columns: Option<Vec<Column<'_>>> = entries
             .as_ref()
@@ -363,7 +372,9 @@ impl<'c, 'r> Walk<'c, 'r> {
             }
             Some(last) if here.version == last.version + 1 => Some(Cow::Borrowed(&self.last_checksum)),
             None if here.version == 1 => None,
-            None if self.partial && here.version > 1 => match self.predecessor(here)? {
+            // Also in the middle of a history: a transaction may write after one that began later, and be in an earlier
+            // block, before the range.
+            _ if self.partial && here.version > 1 => match self.checksum_of(here, here.version - 1)? {
                 Some(checksum) => Some(Cow::Owned(checksum)),
                 None => return self.gap(here, report),
             },
@@ -397,12 +408,12 @@ impl<'c, 'r> Walk<'c, 'r> {
         Ok(())
     }
 
-    fn predecessor(&self, here: &Place) -> Result<Option<Vec<u8>>, Error> {
-        let mut scan = self.chains.predecessor.open(&[
+    fn checksum_of(&self, here: &Place, version: i64) -> Result<Option<Vec<u8>>, Error> {
+        let mut scan = self.chains.version.open(&[
             uuid(here.account).into(),
             self.table.as_str().into(),
             here.record.as_str().into(),
-            (here.version - 1).into(),
+            version.into(),
         ])?;
         Ok(if scan.advance() {
             scan.bytes(0).map(<[u8]>::to_vec)
@@ -446,6 +457,10 @@ impl<'c, 'r> Walk<'c, 'r> {
         if let Some(last) = self.last.take() {
             for (_, event) in self.events.get(self.next_event..).unwrap_or_default() {
                 happen(&mut self.image, &self.names, event);
+            }
+            // The newest change may be in an earlier block than one before it, and outside the range: then nothing is known.
+            if self.live.is_some() && self.partial && self.checksum_of(&last, last.version + 1)?.is_some() {
+                self.image.reset();
             }
             if let Some(live) = &mut self.live {
                 live.compare(&last, &self.image, &mut self.names, report)?;
