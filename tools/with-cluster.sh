@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run a command against a throw-away cluster that holds the extension, and clean up after it.
-# Usage: tools/with-cluster.sh [--release] [--next] COMMAND…
+# Usage: tools/with-cluster.sh [--release] [--next] COMMAND…   (CLUSTER_SETTINGS: further lines of the clusters' configuration)
 #
 # The command finds in its environment:
 #   PGHOST PGPORT PGUSER PGDATABASE   the cluster's socket directory, port, superuser and maintenance database
@@ -57,6 +57,7 @@ fi
 # A crash of the machine may cost these clusters their data; tests do not wait for disks. Benchmarks do.
 settings="fsync = off"
 if [ "$profile" = release ]; then settings="shared_buffers = 1GB"; fi
+settings+=$'\n'"${CLUSTER_SETTINGS:-}"
 for cluster in main spare; do
     cluster_create "$bin" "$home/$cluster" "$(free_port)" "$settings"
     cluster_start "$bin" "$home/$cluster"
