@@ -88,6 +88,38 @@ mod tests {
     }
 
     #[pg_test]
+    fn an_import_is_sealed_in_a_block_of_its_own() {
+        let scene = Scene::new();
+        let mut log = log(VECTORS);
+        // A second account with one entry between the two; its id is the smaller one, so it is first in the tree.
+        let mut other = log[0].clone();
+        other["id"] = json!(8);
+        other["account_id"] = json!("00000000-0000-4000-8000-000000000001");
+        log.insert(1, other);
+        let report = import(&scene, &log).json();
+        assert_eq!(report["block"], 1);
+        ask("select number || ' ' || (import_id = (select id from snackbase.audit_import)) || ' ' || (from_xid = to_xid) || ' ' || change_count
+               from snackbase.audit_block")
+        .says("1 true true 3");
+        // The tree of design ledger.md §5, written out.
+        run("create temp table leaf as
+             select id, account_id, sha256('\\x00' || computed) as hash from snackbase.audit_import_entry")
+        .says("3");
+        ask("select string_agg(a.change_count || ' ' || a.previous_block || ' ' || a.first_id || '-' || a.last_id || ' ' || (a.root =
+                    case a.change_count when 1 then (select hash from leaf where id = 8)
+                    else sha256('\\x01' || (select hash from leaf where id = 7) || (select hash from leaf where id = 9)) end), ', ' order by a.account_id)
+               from snackbase.audit_block_account a")
+        .says("1 0 8-8 true, 2 0 7-9 true");
+        ask("select b.tree_root = sha256('\\x01' || l.first || l.last)
+               from snackbase.audit_block b
+              cross join (select (array_agg(sha256('\\x00' || uuid_send(account_id) || int8send(change_count) || int8send(0) || root)) filter (where first_id = 8))[1] as first,
+                                 (array_agg(sha256('\\x00' || uuid_send(account_id) || int8send(change_count) || int8send(0) || root)) filter (where first_id = 7))[1] as last
+                            from snackbase.audit_block_account) l")
+        .says("true");
+        ask("select count(*) from snackbase.audit_verify()").says("0");
+    }
+
+    #[pg_test]
     fn breaks_are_reported_and_kept() {
         let scene = Scene::new();
         let mut edited = log(VECTORS);

@@ -103,7 +103,7 @@ begin atomic
     insert into snackbase.audit_import (source, imported_by) values (source, snackbase.current_actor()) returning id;
 end;
 
--- Ends an import. {"import_id", "entries", "accounts", "first_id", "last_id", "breaks", "first_breaks": [{"id", "kind", "expected", "actual"}]},
+-- Ends an import, and closes a block over it. {"import_id", "block", "entries", "accounts", "first_id", "last_id", "breaks", "first_breaks": [{"id", "kind", "expected", "actual"}]},
 -- the last of at most 100.
 create function snackbase.audit_import_finish(import_id bigint) returns json
 language plpgsql
@@ -112,6 +112,7 @@ as $$
 declare
     result snackbase.audit_import_result;
     accounts bigint;
+    block bigint;
 begin
     select audit_import_finish.import_id, count(*), null, min(e.id), max(e.id), count(distinct e.account_id)
       into result.import_id, result.entry_count, result.break_count, result.first_id, result.last_id, accounts
@@ -122,7 +123,8 @@ begin
     end if;
     result.break_count := (select count(*) from snackbase.audit_import_break b where b.import_id = result.import_id);
     insert into snackbase.audit_import_result select result.*;
-    return json_build_object('import_id', result.import_id, 'entries', result.entry_count, 'accounts', accounts,
+    block := snackbase._audit_import_notarise(result.import_id);
+    return json_build_object('import_id', result.import_id, 'block', block, 'entries', result.entry_count, 'accounts', accounts,
         'first_id', result.first_id, 'last_id', result.last_id, 'breaks', result.break_count,
         'first_breaks', (select coalesce(json_agg(json_build_object('id', b.entry_id, 'kind', b.kind, 'expected', b.expected, 'actual', b.actual)
                                                   order by b.entry_id, b.kind), '[]')

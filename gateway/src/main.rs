@@ -407,8 +407,8 @@ async fn import(config: &Config, file: &Path, source: Option<String>) -> Result<
     }
     let report = report.map_err(|sentence| format!("Nothing was imported: {sentence}"))?;
     println!(
-        "Import {}: {} entries of {} accounts, {} breaks.",
-        report["import_id"], report["entries"], report["accounts"], report["breaks"]
+        "Import {}: {} entries of {} accounts, {} breaks. Sealed in block {}.",
+        report["import_id"], report["entries"], report["accounts"], report["breaks"], report["block"]
     );
     for found in report["first_breaks"].as_array().into_iter().flatten() {
         println!(

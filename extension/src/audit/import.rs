@@ -9,8 +9,10 @@ use serde_json::Value as Json;
 use snackbase_core::ledger::{to_hex, v1};
 use snackbase_core::schema::time::parse_datetime;
 
+use super::seal;
 use crate::context::uuid_of;
 use crate::error::Error;
+use crate::fresh::Fresh;
 use crate::spi;
 
 /// One line of a log. Columns of the original's table `audit_log`.
@@ -53,6 +55,32 @@ struct Read {
 #[pg_extern(volatile, parallel_unsafe)]
 fn audit_import_add(import_id: i64, first_line: i64, lines: Vec<String>) -> Result<i64, ErrorReport> {
     Ok(add(import_id, first_line, &lines)?)
+}
+
+/// The entries of an import, in the order of its block: by account, then by the original's ids.
+const ENTRIES: &str = "
+select e.account_id, e.id, e.computed, e.occurred_at
+  from snackbase.audit_import_entry e
+ where e.import_id = $1
+ order by e.account_id, e.id";
+
+/// Closes a block over the entries of an import that this transaction made, and answers its number. The leaves are the
+/// checksums of what is stored here, so the block proves that the entries are those that came, with their breaks.
+///
+/// Errors: XX000 an import without an entry. Only `audit_import_finish` calls it.
+#[pg_extern(volatile, parallel_unsafe)]
+fn _audit_import_notarise(import_id: i64) -> Result<i64, ErrorReport> {
+    let number = seal::notarise(import_id, |block| {
+        Fresh::begin().read(ENTRIES, &[import_id.into()], |row| {
+            block.push(
+                row.want(1)?,
+                row.want(2)?,
+                &row.hash(3)?,
+                row.number(4)?.cast_signed(),
+            )
+        })
+    })?;
+    Ok(number.ok_or_else(|| Error::Internal("an import without an entry is not notarised".into()))?)
 }
 
 const BEFORE: &str = "

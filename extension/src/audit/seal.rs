@@ -366,7 +366,6 @@ fn seal(
 ///
 /// # Errors
 /// Those of `fill`, and as [`audit_seal`].
-#[allow(dead_code)] // 078_import.sql is to call it
 pub fn notarise(
     import_id: i64,
     fill: impl FnOnce(&mut OpenBlock) -> Result<(), Error>,
