@@ -120,6 +120,59 @@ mod tests {
     }
 
     #[pg_test]
+    fn what_happens_to_an_import_afterwards_is_found() {
+        let scene = Scene::new();
+        let mut log = log(VECTORS);
+        let mut other = log[0].clone();
+        other["id"] = json!(8);
+        other["account_id"] = json!("00000000-0000-4000-8000-000000000001");
+        other["checksum"] = json!("0".repeat(64));
+        log.insert(1, other);
+        // A log that came with breaks is sealed with them; that is no finding.
+        assert_eq!(import(&scene, &log).json()["breaks"], 3);
+        ask("select count(*) from snackbase.audit_verify()").says("0");
+        for (damage, expected) in [
+            (
+                "update snackbase.audit_import_entry set new_value = 'Hi' where id = 9",
+                "checksum 1 post_001",
+            ),
+            // with a hash that fits, only the tree knows
+            (
+                "update snackbase.audit_import_entry e set request_id = o.request_id, computed = o.computed
+                   from snackbase.audit_import_entry o where e.id = 7 and o.id = 9",
+                "block 1, checksum 1 post_001",
+            ),
+            ("delete from snackbase.audit_import_entry where id = 9", "truncated 1"),
+            ("delete from snackbase.audit_import_entry where id = 8", "truncated 1"),
+            (
+                "insert into snackbase.audit_import_entry
+                 select (e).* from (select (jsonb_populate_record(x, '{\"id\": 10}')) as e from snackbase.audit_import_entry x where id = 9) n",
+                "block 1",
+            ),
+            (
+                "insert into snackbase.audit_import_entry
+                 select (e).* from (select (jsonb_populate_record(x, '{\"import_id\": 77}')) as e from snackbase.audit_import_entry x where id = 9) n",
+                "block post_001",
+            ),
+        ] {
+            run(&format!(
+                "do $$ declare found text; begin
+                     alter event trigger snackbase_guard_ddl disable;
+                     alter table snackbase.audit_import_entry disable trigger user;
+                     {damage};
+                     found := (select string_agg(concat_ws(' ', v.kind, v.block, v.record_id), ', ' order by v.kind) from snackbase.audit_verify() v);
+                     raise exception 'undo %', found;
+                 exception when raise_exception then
+                     perform set_config('snackbase_test.found', substr(sqlerrm, 6), true);
+                 end $$"
+            ))
+            .answer();
+            ask("select current_setting('snackbase_test.found')").says(expected);
+        }
+        ask("select count(*) from snackbase.audit_verify()").says("0");
+    }
+
+    #[pg_test]
     fn breaks_are_reported_and_kept() {
         let scene = Scene::new();
         let mut edited = log(VECTORS);

@@ -14,7 +14,7 @@ use snackbase_core::ledger::{Hash, to_hex};
 
 use super::checkpoints::{self, Checkpoints};
 use super::finding::{Finding, Report, hex, uuid};
-use super::{Scope, Wanted};
+use super::{Scope, Wanted, imports};
 use crate::error::Error;
 use crate::json::timestamp_micros_text;
 use crate::spi::Acting;
@@ -126,6 +126,7 @@ pub fn verify(
     chain.walk(reader, given, report)?;
     if !range.by_id && !report.is_full() {
         chain.accounts(reader, report)?;
+        imports::verify(reader, scope, range.from, report)?;
     }
     Ok(())
 }
