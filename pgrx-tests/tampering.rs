@@ -233,7 +233,7 @@ $$;
     }
 
     #[pg_test]
-    fn a_superadmin_may_verify_and_nobody_else() {
+    fn a_superadmin_may_verify_and_no_writer_of_records() {
         let (scene, id) = with_history();
         tamper(&format!(
             "update snackbase.col_notes set stars = 5 where id = '{id}'"
@@ -245,11 +245,54 @@ $$;
                 "select kind || ' ' || record_id from snackbase.audit_verify()",
             )
             .says(&format!("live {id}"));
-        for operation in ["list", "update", "member"] {
+        for operation in ["list", "update"] {
             scene
                 .ada
                 .ask(operation, "select * from snackbase.audit_verify()")
                 .refused("42501");
+        }
+    }
+
+    #[pg_test]
+    fn a_reader_verifies_the_trail_of_its_account_and_is_shown_no_values() {
+        let (scene, id) = with_history();
+        let found = "select concat_ws(' ', kind, record_id, record_version, expected, actual) from snackbase.audit_verify()";
+        for operation in ["audit", "member"] {
+            scene.ada.ask(operation, found).says("");
+        }
+        tamper(&format!(
+            "update snackbase.col_notes set title = 'quiet' where id = '{id}'"
+        ));
+        for operation in ["audit", "member"] {
+            scene
+                .ada
+                .ask(operation, found)
+                .says(&format!("live {id} 3 title title"));
+            scene.bob.ask(operation, found).says("");
+        }
+        for query in [
+            format!("audit_verify('{}')", scene.ada.account),
+            format!(
+                r#"audit_verify_report('{{"account_id": "{}"}}')"#,
+                scene.ada.account
+            ),
+            r#"audit_verify_report('{"account_id": "00000000-0000-0000-0000-000000000000"}')"#.to_owned(),
+        ] {
+            scene
+                .bob
+                .ask("audit", &format!("select snackbase.{query}"))
+                .refused("42501")
+                .saying("Superadmin access required");
+        }
+        for function in ["audit_verify()", "audit_verify_report('{}')"] {
+            let statement = format!("select snackbase.{function}");
+            scene.alf.ask("audit", &statement).refused("42501");
+            scene
+                .alf
+                .ask("member", &statement)
+                .refused("42501")
+                .saying("Superadmin access required");
+            scene.visitor.ask("audit", &statement).refused("28000");
         }
     }
 

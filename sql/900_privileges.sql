@@ -292,7 +292,7 @@ grant execute on function
    to snackbase_superadmin;
 grant execute on function
     snackbase.audit_verify(uuid, bigint, boolean, int, text), snackbase.audit_verify_report(json)
-   to snackbase_gateway, snackbase_superadmin;
+   to snackbase_gateway, snackbase_superadmin, snackbase_member;
 grant execute on function
     snackbase.collection_list(bigint, bigint, text, text, text), snackbase.collection_names(), snackbase.collection_view(text),
     snackbase.collection_define(json), snackbase.collection_change(text, json), snackbase.collection_drop(text),

@@ -118,6 +118,43 @@ async fn only_those_who_may_read_a_trail_verify_it() {
 }
 
 #[tokio::test]
+async fn a_reader_of_an_account_verifies_its_own_trail() {
+    let world = World::new().await;
+    let id = posted(&world).await;
+    for api in [&world.alice, &world.carol] {
+        let report = api.get("/audit-logs/verify").await.expect(200);
+        assert_eq!(report["is_valid"], true, "{report}");
+        let entries = &api.get("/audit-logs?limit=1").await.expect(200)["total"];
+        assert_eq!(&report["checked"], entries, "its own, and nothing else");
+    }
+    let foreign = format!("/audit-logs/verify?account_id={}", world.account_id("alice"));
+    world.carol.get(&foreign).await.expect(403);
+    world
+        .carol
+        .get("/audit-logs/verify?max_errors=0")
+        .await
+        .expect(422);
+
+    damage(&world, &id).await;
+    let answer = world.alice.get("/audit-logs/verify").await;
+    assert!(
+        !answer.text.contains("second") && !answer.text.contains("third"),
+        "no values: {}",
+        answer.text
+    );
+    let report = answer.expect(200);
+    let error = &report["errors"][0];
+    assert_eq!(
+        (&error["kind"], &error["record_id"], &error["expected"]),
+        (&json!("live"), &json!(id), &json!("title")),
+        "{report}"
+    );
+    // Nothing of it is the neighbour's.
+    let report = world.carol.get("/audit-logs/verify").await.expect(200);
+    assert_eq!(report["is_valid"], true, "{report}");
+}
+
+#[tokio::test]
 async fn the_command_tells_findings_by_its_exit_code() {
     let world = World::new().await;
     let id = posted(&world).await;

@@ -29,7 +29,7 @@ use self::finding::{Finding, Report, entry_id};
 use self::live::{Access, Live};
 use self::records::Chains;
 use super::schema;
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::error::Error;
 use crate::json::JsonText;
 use crate::spi;
@@ -52,13 +52,13 @@ use crate::spi::scan::{self, Reader};
 /// Changes that are not sealed yet are checked in the chains of their records, and are no finding.
 ///
 /// - `account`: only this account: its histories, its rows, its place in each block, and the chain of blocks. A reader of
-///   an account can ask for no other.
+///   an account can ask for no other, and is shown no values.
 /// - `from_block`: only changes in this block and later, sealed or not, and the rows they changed.
 /// - `since_checkpoint`: the same from the block after the newest checkpoint that is stored or given.
 /// - `checkpoint`: a signed note that was kept outside; the ledger must contain what it says.
 ///
-/// `record_version` and `entry_id` are those of the change where it shows. Errors: 42501 when the caller may not read a
-/// table, 22023 when `checkpoint` is no checkpoint.
+/// `record_version` and `entry_id` are those of the change where it shows. Errors: 42501 when the caller may read no
+/// trail, or not that one, 22023 when `checkpoint` is no checkpoint.
 #[pg_extern(volatile, parallel_unsafe)]
 #[allow(clippy::type_complexity)]
 fn audit_verify(
@@ -179,7 +179,7 @@ pub struct Scope {
 
 impl Scope {
     /// # Errors
-    /// 22023: the account is no uuid. 42501: it is not the caller's own.
+    /// 22023: the account is no uuid. 42501: it is not the caller's own, or the caller may not read its trail.
     fn of(wanted: &Wanted) -> Result<Scope, Error> {
         // SAFETY: reads the catalog of roles inside a transaction; the role exists as long as the extension does.
         let sees_all = unsafe {
@@ -201,6 +201,9 @@ impl Scope {
                 bounds,
                 restricted: false,
             });
+        }
+        if !context::reads_audit_of_own_account()? {
+            return Err(Error::SuperadminRequired);
         }
         let own = Context::current()
             .account_id

@@ -6,17 +6,17 @@ use serde_json::{Map, Value};
 use crate::auth::Caller;
 use crate::db::{Json, JsonText, Statement};
 use crate::error::Error;
-use crate::routes::for_superadmins;
+use crate::routes::for_audit_readers;
 use crate::routes::input::Query;
 use crate::state::State;
 
 /// Most findings of one answer.
 const MOST_ERRORS: i64 = 10_000;
 
-/// 200 whenever the check ran, whatever it found. A ledger that takes longer than the statement timeout is verified with
-/// `since_checkpoint`, or with `snackbase-gateway audit verify`.
+/// 200 whenever the check ran, whatever it found. A reader of an account verifies its own trail. A ledger that takes longer
+/// than the statement timeout is verified with `since_checkpoint`, or with `snackbase-gateway audit verify`.
 pub async fn verify(state: State, caller: Caller, uri: Uri) -> Result<Json, Error> {
-    let query = for_superadmins(&state, &caller, wanted(Query::new(uri.query()))).await?;
+    let query = for_audit_readers(&state, &caller, wanted(Query::new(uri.query()))).await?;
     let query = JsonText(query.to_string().into());
     state
         .database
