@@ -15,6 +15,7 @@
 //! | `security/` | Does each trap of the identity contract stay shut, one file per trap? |
 //! | `wire/` | How many round trips does a request cost? |
 //! | `seal/` | Do blocks hold every committed change once, with hashes that a stranger computes? |
+//! | `tamper/` | Is whatever a superuser does to the ledger named, and nothing else? |
 //! | `sdk/` | Does the published JavaScript client work, unchanged? Does ours (`clients/js`) on top of it? |
 
 mod acceptance;
@@ -29,5 +30,6 @@ mod race;
 mod sdk;
 mod seal;
 mod security;
+mod tamper;
 mod upgrade;
 mod wire;

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use snackbase_e2e::{World, environment, gateway_command};
 
+use crate::seal::seal_all;
+
 /// A post of Alice, changed once; its id.
 async fn posted(world: &World) -> String {
     let made = world
@@ -121,9 +123,12 @@ async fn only_those_who_may_read_a_trail_verify_it() {
 async fn a_reader_of_an_account_verifies_its_own_trail() {
     let world = World::new().await;
     let id = posted(&world).await;
+    let session = world.database.superuser().await;
+    seal_all(&session).await;
     for api in [&world.alice, &world.carol] {
         let report = api.get("/audit-logs/verify").await.expect(200);
         assert_eq!(report["is_valid"], true, "{report}");
+        assert!(report["head_block"].as_i64() > Some(0), "{report}");
         let entries = &api.get("/audit-logs?limit=1").await.expect(200)["total"];
         assert_eq!(&report["checked"], entries, "its own, and nothing else");
     }
@@ -149,6 +154,30 @@ async fn a_reader_of_an_account_verifies_its_own_trail() {
         (&json!("live"), &json!(id), &json!("title")),
         "{report}"
     );
+    // The newest change goes, too. Its block counted it.
+    let block = session
+        .value(&format!(
+            "select b.number from snackbase.audit_block b
+               join snackbase.audit_change c
+                 on c.system_identifier = b.system_identifier and c.xid >= b.from_xid and c.xid < b.to_xid
+              where c.record_id = '{id}' and c.record_version = 2"
+        ))
+        .await;
+    session
+        .batch_execute(&format!(
+            "alter event trigger snackbase_guard_ddl disable;
+             alter table snackbase.audit_change disable trigger user;
+             delete from snackbase.audit_change where record_id = '{id}' and record_version = 2"
+        ))
+        .await
+        .expect("a superuser may");
+    let report = world.alice.get("/audit-logs/verify").await.expect(200);
+    let truncated = report["errors"].as_array().expect("errors").iter();
+    let blocks: Vec<String> = truncated
+        .filter(|error| error["kind"] == "truncated")
+        .map(|error| error["block"].to_string())
+        .collect();
+    assert_eq!(blocks, [block], "{report}");
     // Nothing of it is the neighbour's.
     let report = world.carol.get("/audit-logs/verify").await.expect(200);
     assert_eq!(report["is_valid"], true, "{report}");

@@ -38,7 +38,7 @@ async fn seal(session: &Session) -> Json {
 }
 
 /// Steps until every committed change is in a block: transactions of other databases hold the horizon back, too.
-async fn seal_all(session: &Session) {
+pub async fn seal_all(session: &Session) {
     let begun = Instant::now();
     while session.value(UNSEALED).await != "0" {
         seal(session).await;
