@@ -162,10 +162,39 @@ fn parse(mut received: &[u8], head_only: bool, end: bool) -> Option<Answer> {
         let announced = head
             .lines()
             .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-        let whole =
-            head_only || status == 204 || announced.is_some_and(|length: usize| received.len() >= length);
+        // Answers that are streamed have no length; over a connection that stays open only the last chunk ends them.
+        let chunks = head
+            .lines()
+            .any(|line| line == "transfer-encoding: chunked")
+            .then(|| unchunked(received));
+        let whole = head_only
+            || status == 204
+            || announced.is_some_and(|length: usize| received.len() >= length)
+            || chunks.as_ref().is_some_and(|(_, whole)| *whole);
         // Behind it may stand the answer to what follows the request.
-        let body = received[..announced.unwrap_or(received.len()).min(received.len())].to_owned();
+        let body = match chunks {
+            Some((body, _)) => body,
+            None => received[..announced.unwrap_or(received.len()).min(received.len())].to_owned(),
+        };
         return (whole || end).then_some(Answer { status, head, body });
+    }
+}
+
+/// The data of the chunks that are there (RFC 9112 §7.1), and whether the last one is among them.
+fn unchunked(mut received: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    loop {
+        let line = received.windows(2).position(|window| window == b"\r\n");
+        let Some((size, rest)) = line.map(|end| (&received[..end], &received[end + 2..])) else {
+            return (body, false);
+        };
+        let size = String::from_utf8_lossy(size);
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or_else(|_| panic!("no chunk: {size}"));
+        let data = &rest[..size.min(rest.len())];
+        body.extend_from_slice(data);
+        if size == 0 || rest.len() < size + 2 {
+            return (body, size == 0 && rest.starts_with(b"\r\n"));
+        }
+        received = &rest[size + 2..];
     }
 }
