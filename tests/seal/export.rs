@@ -41,11 +41,23 @@ async fn readers_export_their_account_and_outsiders_verify_it() {
             .await
             .expect(200);
     }
+    // A log of an original instance belongs to the trails of its accounts.
+    let (acme, globex) = (world.account_id("alice"), world.account_id("carol"));
+    let entry = json!({ "id": 7, "account_id": globex, "operation": "CREATE", "table_name": "col_old", "record_id": "r",
+        "column_name": "title", "old_value": null, "new_value": "Héllo", "user_id": "u", "user_email": "u@example.com",
+        "user_name": "u", "occurred_at": "2026-01-02 03:04:05.678901", "extra_metadata": {"b": 1.50, "a": null},
+        "checksum": null, "previous_hash": null });
+    session
+        .value(&format!(
+            "select snackbase.audit_import_finish(a.id)::text
+               from (select i.id, snackbase.audit_import_add(i.id, 1, array[$entry${entry}$entry$]) as breaks
+                       from (select snackbase.audit_import_begin('old.jsonl') as id) i offset 0) a where a.breaks = 1"
+        ))
+        .await;
     seal_all(&session).await;
     checkpointed(&session).await;
 
     let export = "/audit-logs/ledger-export";
-    let (acme, globex) = (world.account_id("alice"), world.account_id("carol"));
     let of = |account: &str| format!("{export}?account_id={account}");
     world.bob.get(export).await.expect(403);
     world.bob.get(&of(acme)).await.expect(403);
@@ -78,6 +90,7 @@ async fn readers_export_their_account_and_outsiders_verify_it() {
         let first: serde_json::Value =
             serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
         assert_eq!(first["manifest"]["account_id"].as_str(), Some(account), "{path}");
+        assert_eq!(text.contains("{\"imported\":"), account == globex, "{path}");
         outsider.accepts(&["export", &outsider.file("export", &text)]);
         exports.push(text);
     }
