@@ -60,15 +60,20 @@ async fn what_needs_no_database_asks_none() {
     let proxy = Proxy::start().await;
     let world = World::through(proxy.port, &[("SNACKBASE_DB_POOL_SIZE", "1")]).await;
     world.alice.get("/auth/me").await.expect(200);
-    let before = proxy.flights();
-    world
-        .gateway
-        .api()
-        .with_token("nonsense")
-        .get("/records/posts")
-        .await
-        .expect(401);
-    world.gateway.api().get("!/live").await.expect(200);
-    world.alice.get("/records/posts?limit=1000").await.expect(422);
-    assert_eq!(proxy.flights() - before, 0);
+    // The gateway's own work in the background (mail that waits) asks now and then; what a request asked would be asked each time.
+    let mut flights = Vec::new();
+    while flights.len() < 10 && flights.last() != Some(&0) {
+        let before = proxy.flights();
+        world
+            .gateway
+            .api()
+            .with_token("nonsense")
+            .get("/records/posts")
+            .await
+            .expect(401);
+        world.gateway.api().get("!/live").await.expect(200);
+        world.alice.get("/records/posts?limit=1000").await.expect(422);
+        flights.push(proxy.flights() - before);
+    }
+    assert_eq!(flights.last(), Some(&0), "{flights:?}");
 }
