@@ -187,8 +187,9 @@ impl Writer {
         let code = database.code().code().to_owned();
         match code.as_str() {
             "40001" | "40P01" | "23503" | "23505" | "55P03" => {}
-            // Not explained yet: a look-up by the whole key of a parent answers two rows, about once in four runs. Loud, until it is.
-            "21000" => eprintln!("UNEXPLAINED: two rows under one primary key: {database:?}"),
+            // A snapshot that is kept shows a parent that somebody else has deleted since, and its key is free again: who inserts
+            // it sees two rows. PostgreSQL's, not ours: unique keys are judged by what is committed now.
+            "21000" if self.isolation != "read committed" => {}
             // The server is going down.
             "57P01" | "57P02" | "57P03" => return Err(error),
             _ => panic!("a writer failed: {database:?}"),
