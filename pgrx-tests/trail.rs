@@ -325,19 +325,6 @@ mod tests {
     }
 
     #[pg_test]
-    fn the_time_limit_of_a_statement_counts_for_each_piece_of_an_export() {
-        let scene = Scene::with_notes();
-        run(&format!(
-            "insert into snackbase.col_notes (account_id, title) select '{}', 'bulk' from generate_series(1, 400)",
-            scene.ada.account
-        ))
-        .says("400");
-        // four pieces, each followed by a pause; together longer than the limit, which a test cannot set for its own statement
-        let slow = "select snackbase._time_limit(60000), length(p) from (select snackbase.audit_export('{\"format\": \"csv\"}') as p) e";
-        scene.root.ask("audit", slow).answer();
-    }
-
-    #[pg_test]
     fn a_page_begins_and_ends_within_a_change() {
         let scene = Scene::with_notes();
         for title in ["a", "b", "c"] {

@@ -333,6 +333,32 @@ async fn exports_are_documents_of_all_three_kinds() {
 }
 
 #[tokio::test]
+async fn the_time_limit_of_a_statement_counts_for_each_piece_of_an_export() {
+    let world = World::new().await;
+    let superuser = world.database.superuser().await;
+    superuser
+        .batch_execute(&format!(
+            "insert into snackbase.col_posts (account_id, title) select '{}', 't' || n from generate_series(1, 2000) n;
+             set statement_timeout = '2s'",
+            world.account_id("alice")
+        ))
+        .await
+        .expect("bulk rows");
+    // A reader that takes its time after each piece, longer than the limit in all.
+    let pieces = superuser
+        .query(
+            "select p, pg_sleep(case when row_number() over () <= 5 then 0.6 else 0 end)
+               from (select snackbase.audit_export('{\"format\": \"csv\"}') as p offset 0) e",
+            &[],
+        )
+        .await
+        .expect("no piece takes so long");
+    assert!(pieces.len() >= 5, "{}", pieces.len());
+    // It holds again once the export is over.
+    assert_eq!(superuser.state_of("select pg_sleep(10)").await, "57014");
+}
+
+#[tokio::test]
 async fn a_large_export_streams_and_a_client_that_leaves_ends_it() {
     let world = World::new().await;
     let superuser = world.database.superuser().await;
