@@ -150,6 +150,10 @@ alter function snackbase.audit_view(bigint) set search_path = pg_catalog, pg_tem
 alter function snackbase.audit_export(json) set search_path = pg_catalog, pg_temp;
 alter function snackbase.record_at(text, text, timestamptz, uuid) set search_path = pg_catalog, pg_temp;
 alter function snackbase.account_at(uuid, timestamptz) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_proof(bigint) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_consistency(bigint, bigint) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_checkpoint_view(bigint) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_account_export(uuid, bigint, bigint[]) set search_path = pg_catalog, pg_temp;
 
 -- The sealer finds changes by their ids, whatever the statistics say; sorting a large block may take some memory, no more.
 alter function snackbase.audit_seal(boolean) set search_path = pg_catalog, pg_temp;
