@@ -35,7 +35,7 @@ mod tests {
                 and (pg_get_expr(p.polqual, c.oid) <> '(account_id = ( SELECT snackbase.current_account_id() AS current_account_id))'
                      or p.polwithcheck is not null
                      or (select array_agg(r::regrole::text order by r::regrole::text) from unnest(p.polroles) r)
-                        is distinct from array['snackbase_create', 'snackbase_delete', 'snackbase_hook', 'snackbase_list',
+                        is distinct from array['snackbase_admin', 'snackbase_create', 'snackbase_delete', 'snackbase_hook', 'snackbase_list',
                                                'snackbase_member', 'snackbase_reader', 'snackbase_update', 'snackbase_view'])",
         );
     }
@@ -229,7 +229,7 @@ mod tests {
                from pg_auth_members m join pg_roles r on r.oid = m.roleid
               where m.member = 'snackbase_gateway'::regrole")
         .says(
-            "snackbase_create snackbase_delete snackbase_list snackbase_member snackbase_superadmin snackbase_update snackbase_view",
+            "snackbase_admin snackbase_create snackbase_delete snackbase_list snackbase_member snackbase_superadmin snackbase_update snackbase_view",
         );
     }
 

@@ -15,7 +15,7 @@ mod tests {
     #[pg_test]
     fn enter_sets_identity_and_takes_the_role_of_the_operation() {
         let scene = Scene::new();
-        for operation in ["list", "view", "create", "update", "delete", "member"] {
+        for operation in ["list", "view", "create", "update", "delete", "member", "admin"] {
             scene.ada.ask(operation, WHO).says(&format!(
                 "snackbase_{operation} {} {} ada@example.com admin {{}} jwt t f",
                 scene.ada.account, scene.ada.id
@@ -48,6 +48,7 @@ mod tests {
             "update",
             "delete",
             "member",
+            "admin",
             "superadmin",
         ] {
             scene
@@ -78,6 +79,37 @@ mod tests {
         )
         .says("snackbase_list false");
         ask_through_gateway(visitor, "superadmin", "select 1").refused("28000");
+    }
+
+    #[pg_test]
+    fn administrators_have_the_role_admin_now() {
+        let scene = Scene::new();
+        let refusal = "Administrator access required";
+        scene
+            .alf
+            .ask("admin", "select 1")
+            .refused("42501")
+            .saying(refusal);
+        scene.visitor.ask("admin", "select 1").refused("28000");
+        run(&format!(
+            "update snackbase.users set role_id = 1 where id = '{}'",
+            scene.alf.id
+        ))
+        .says("1");
+        scene
+            .alf
+            .ask("admin", "select current_user")
+            .says("snackbase_admin");
+        run(&format!(
+            "update snackbase.users set role_id = 2 where id = '{}'",
+            scene.alf.id
+        ))
+        .says("1");
+        scene
+            .alf
+            .ask("admin", "select 1")
+            .refused("42501")
+            .saying(refusal);
     }
 
     #[pg_test]

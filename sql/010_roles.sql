@@ -33,8 +33,9 @@ begin
     perform snackbase._role_create('snackbase_create', '');
     perform snackbase._role_create('snackbase_update', '');
     perform snackbase._role_create('snackbase_delete', '');
-    -- core tables: people of one account, and people of the system account
+    -- core tables: people of one account, its administrators, and people of the system account
     perform snackbase._role_create('snackbase_member', '');
+    perform snackbase._role_create('snackbase_admin', '');
     perform snackbase._role_create('snackbase_superadmin', '');
     -- somebody else's SQL: inside the account, beyond the rules
     perform snackbase._role_create('snackbase_hook', '');
@@ -51,7 +52,7 @@ alter role snackbase_gateway noinherit;
 alter role snackbase_owner noinherit;
 
 grant snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete,
-      snackbase_member, snackbase_superadmin
+      snackbase_member, snackbase_admin, snackbase_superadmin
    to snackbase_gateway;
 create schema if not exists snackbase_bi;
 grant usage, create on schema snackbase_bi to snackbase_reader;
@@ -60,7 +61,7 @@ grant usage on schema snackbase_bi to snackbase_bi;
 grant usage, create on schema snackbase to snackbase_owner with grant option;
 grant usage on schema snackbase
    to snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete,
-      snackbase_member, snackbase_superadmin, snackbase_hook, snackbase_reader, snackbase_gateway;
+      snackbase_member, snackbase_admin, snackbase_superadmin, snackbase_hook, snackbase_reader, snackbase_gateway;
 
 -- Identity parameters are superuser-set. The gateway alone may set them, and only until it has taken an operation role.
 grant set on parameter

@@ -41,7 +41,7 @@ begin
         execute format('create policy superadmin on %s for all to snackbase_superadmin using (true) with check (true)', item.relation);
         if item.has_account then
             execute format('create policy account on %s as restrictive for all
-                to snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, snackbase_member, snackbase_hook, snackbase_reader
+                to snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, snackbase_member, snackbase_admin, snackbase_hook, snackbase_reader
                 using (account_id = (select snackbase.current_account_id()))', item.relation);
         end if;
     end loop;

@@ -215,12 +215,16 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
         "superadmin" if superadmin => Some("snackbase_superadmin"),
         "superadmin" if anonymous => return Err(Error::AuthenticationRequired),
         "superadmin" => return Err(Error::SuperadminRequired),
-        "member" | "audit" if anonymous => return Err(Error::AuthenticationRequired),
+        "member" | "admin" | "audit" if anonymous => return Err(Error::AuthenticationRequired),
         _ if superadmin => Some("snackbase_superadmin"),
         "member" => Some("snackbase_member"),
         "audit" => match &identity {
-            Some(identity) if reads_audit(identity)? => Some("snackbase_member"),
+            Some(identity) if administers(identity)? => Some("snackbase_member"),
             _ => return Err(Error::SuperadminRequired),
+        },
+        "admin" => match &identity {
+            Some(identity) if administers(identity)? => Some("snackbase_admin"),
+            _ => return Err(Error::AdministratorRequired),
         },
         name => match Operation::ALL.into_iter().find(|o| o.name() == name) {
             Some(operation) => Some(operation.role()),
@@ -257,12 +261,12 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The role whose users read the audit trail of their account.
-const AUDIT_READERS: &str = "admin";
+/// The role whose users administer their account and read its audit trail.
+const ADMINISTRATORS: &str = "admin";
 
-fn reads_audit(identity: &Identity) -> Result<bool, Error> {
+fn administers(identity: &Identity) -> Result<bool, Error> {
     let role = caller::role_of(&identity.user_id, &identity.account_id)?;
-    Ok(role.is_some_and(|role| role.name == AUDIT_READERS))
+    Ok(role.is_some_and(|role| role.name == ADMINISTRATORS))
 }
 
 /// The caller that [`enter`] would introduce, as an identity to try rules for. Nothing is set.
@@ -472,7 +476,7 @@ fn is_audit_reader() -> Result<bool, ErrorReport> {
 /// # Errors
 /// [`Error::Spi`].
 pub fn reads_audit_of_own_account() -> Result<bool, Error> {
-    let admin = || Ok::<_, Error>(caller::role()?.is_some_and(|role| role.name == AUDIT_READERS));
+    let admin = || Ok::<_, Error>(caller::role()?.is_some_and(|role| role.name == ADMINISTRATORS));
     Ok(is_authenticated() && admin()?)
 }
 

@@ -28,6 +28,9 @@ pub enum Error {
     /// The operation is for users of the system account.
     #[error("Superadmin access required")]
     SuperadminRequired,
+    /// The operation is for administrators of an account.
+    #[error("Administrator access required")]
+    AdministratorRequired,
     /// An anonymous caller named no account.
     #[error("X-Account-ID header is required for unauthenticated requests")]
     AccountHeaderMissing,
@@ -290,6 +293,7 @@ impl Error {
             | Error::NotExecutable
             | Error::Masked
             | Error::SuperadminRequired
+            | Error::AdministratorRequired
             | Error::Locked(_)
             | Error::FieldAccess(_)
             | Error::RecordMoved => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,

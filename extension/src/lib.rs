@@ -63,10 +63,15 @@ extension_sql_file!(
     requires = ["accounts"]
 );
 extension_sql_file!(
+    "../../sql/043_people.sql",
+    name = "people",
+    requires = ["identity"]
+);
+extension_sql_file!(
     "../../sql/045_authentication.sql",
     name = "authentication",
     requires = [
-        "identity",
+        "people",
         caller::current_user_role,
         context::current_user_uuid,
         context::current_ip_address,

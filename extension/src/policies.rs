@@ -27,7 +27,7 @@ use crate::{signatures, spi};
 
 /// The roles that the account policy binds.
 const BOUND: &str = "snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, \
-                     snackbase_member, snackbase_hook, snackbase_reader";
+                     snackbase_member, snackbase_admin, snackbase_hook, snackbase_reader";
 
 /// The compiled rules of a collection: SQL ready to become policies.
 pub struct Predicates {
