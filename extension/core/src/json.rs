@@ -67,7 +67,9 @@ mod tests {
         fn numbers_read_back(number in any::<f64>().prop_filter("finite", |n| n.is_finite())) {
             let mut out = String::new();
             write_number(&mut out, number);
-            prop_assert_eq!(serde_json::from_str::<f64>(&out).expect("valid JSON"), number);
+            prop_assert!(serde_json::from_str::<f64>(&out).is_ok(), "valid JSON: {}", out);
+            // serde_json rounds as it reads; the standard library reads exactly.
+            prop_assert_eq!(out.parse::<f64>().expect("a number"), number);
         }
     }
 }
