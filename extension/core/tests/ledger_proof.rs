@@ -2,13 +2,17 @@
 
 mod ledger_fixture;
 
-use ledger_fixture::{Ledger, Write, key, vkey};
+use ledger_fixture::{Ledger, Write, account, key, vkey};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use snackbase_core::ledger::checkpoint::origin;
+use snackbase_core::ledger::block::account_leaf;
+use snackbase_core::ledger::checkpoint::{Checkpoint, origin};
 use snackbase_core::ledger::finding::Kind;
+use snackbase_core::ledger::lines::{Hex, Path};
+use snackbase_core::ledger::merkle::{inclusion_path, leaf_hash, root};
 use snackbase_core::ledger::note::SigningKey;
-use snackbase_core::ledger::proof::{Consistency, Proof};
+use snackbase_core::ledger::proof::{Consistency, Place, Proof, Subject, Tree};
+use snackbase_core::ledger::{Column, Hash, column_hash, entry_hash};
 
 fn ledger() -> Ledger {
     let write = |account, record| Write {
@@ -231,4 +235,82 @@ proptest! {
             prop_assert!(proof.verify(&[vkey()], None).is_err() || changed(&text) == changed(&original), "{text}");
         }
     }
+}
+
+/// Where an account has 100,000 changes, 50,000 of them in one of 36 blocks: as `bench/ledger` measures it.
+#[test]
+fn a_proof_is_as_long_as_its_hashes_make_it() {
+    let ledger = ledger();
+    let leaves = |count: usize, at: usize, own: Hash| -> Vec<Hash> {
+        let other = |n: usize| leaf_hash(&n.to_be_bytes());
+        (0..count).map(|n| if n == at { own } else { other(n) }).collect()
+    };
+    let place = |count: usize, at: usize, own: Hash| -> (Hash, Place) {
+        let leaves = leaves(count, at, own);
+        let place = Place {
+            index: at as u64,
+            count: count as u64,
+            path: Path(inclusion_path(&leaves, at).expect("a path")),
+        };
+        (root(&leaves), place)
+    };
+    let mut sizes = Vec::new();
+    for following in [0, 1, 11] {
+        let mut proof = ledger.proof(3, 0, 1, 2, 7);
+        let Subject::Entry(entry) = &mut proof.subject else {
+            panic!("an entry")
+        };
+        entry.following = Path(vec![[7; 32]; following]);
+        let text = serde_json::to_string(&entry).expect("JSON").len() - path_text(following);
+        let checksum = {
+            let header = entry.header.hash().expect("version 2");
+            let column = Column {
+                name: &entry.column_name,
+                old: entry.old_value.as_deref(),
+                new: entry.new_value.as_deref(),
+            };
+            let previous = entry.previous.expect("a column before").0;
+            let first = entry_hash(&previous, &header, &column_hash(&column));
+            entry
+                .following
+                .0
+                .iter()
+                .fold(first, |hash, next| entry_hash(&hash, &header, next))
+        };
+        let (of_changes, change) = place(50_000, 31_234, leaf_hash(&checksum));
+        let leaf = account_leaf(&account(0), change.count, proof.previous_block, &of_changes);
+        let (of_accounts, among) = place(2, 1, leaf);
+        proof.block.tree_root = Hex(of_accounts);
+        let (of_blocks, block) = place(36, 2, leaf_hash(&proof.block.hash()));
+        let checkpoint = Checkpoint {
+            number: 36,
+            root: of_blocks,
+            ..ledger.state(7)
+        };
+        proof.change = change;
+        proof.account = among;
+        proof.tree = Tree {
+            size: block.count,
+            path: block.path,
+        };
+        proof.note = Some(checkpoint.sign(&[&key()]).expect("signed").into());
+        let whole = serde_json::to_string(&proof).expect("JSON");
+        assert!(
+            Proof::parse(&whole)
+                .expect("a proof")
+                .verify(&[vkey()], None)
+                .is_ok()
+        );
+        sizes.push(whole.len() - text);
+    }
+    // What is not the entry's own text: 23 hashes beside the way up, the head of the block and the checkpoint, and one more
+    // hash for each column that follows in the change.
+    assert_eq!(sizes[1] - sizes[0], 44);
+    assert_eq!(sizes[2] - sizes[0], path_text(11));
+    assert!(sizes[0] < 1792, "{sizes:?}");
+}
+
+/// The length of so many hashes in base64.
+fn path_text(hashes: usize) -> usize {
+    (hashes * 32).div_ceil(3) * 4
 }
