@@ -45,15 +45,19 @@ async fn node_tests(files: &[&str], variables: &[(&str, &str)]) {
     );
 }
 
-/// Run one file of tests against a world of its own.
-async fn against_a_world(file: &str) {
-    let world = World::new().await;
+/// Run one file of tests against a world, with whatever else the file wants to be told in variables.
+pub async fn against(world: &World, file: &str, more: &[(&str, &str)]) {
     let people = world.people.to_string();
     let variables = [
         ("SNACKBASE_URL", world.gateway.base.as_str()),
         ("SNACKBASE_PEOPLE", &people),
     ];
-    node_tests(&[file], &variables).await;
+    node_tests(&[file], &[&variables, more].concat()).await;
+}
+
+/// Run one file of tests against a world of its own.
+async fn against_a_world(file: &str) {
+    against(&World::new().await, file, &[]).await;
 }
 
 #[tokio::test]
@@ -74,19 +78,6 @@ async fn collections() {
 #[tokio::test]
 async fn administration() {
     against_a_world("tests/sdk/administration.test.mjs").await;
-}
-
-#[tokio::test]
-async fn configuration() {
-    // Secrets need a key.
-    let key = [("SNACKBASE_ENCRYPTION_KEY", "a key of the tests, of 32 characters")];
-    let world = World::with(&key).await;
-    let people = world.people.to_string();
-    let variables = [
-        ("SNACKBASE_URL", world.gateway.base.as_str()),
-        ("SNACKBASE_PEOPLE", &people),
-    ];
-    node_tests(&["tests/sdk/configuration.test.mjs"], &variables).await;
 }
 
 #[tokio::test]

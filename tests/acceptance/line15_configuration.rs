@@ -1,6 +1,5 @@
 //! Line 15: override, merge, secret guard, masked read, placeholder write, default switching, built-in delete 400, five-minute
-//! cache with immediate invalidation from another connection. What the client library can say is said through it
-//! (`tests/sdk/configuration.test.mjs`).
+//! cache with immediate invalidation from another connection.
 
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use serde_json::{Value, json};
 use snackbase_e2e::{Gateway, MailServer, World};
 
 use crate::mail::{self, QUICK};
+use crate::sdk;
 
 const PLACEHOLDER: &str = "••••••••";
 
@@ -294,4 +294,12 @@ async fn secrets_are_encrypted_again_with_a_new_key() {
         .await
         .expect("a mail can be queued");
     assert_eq!(server.next().await["user"], "mailer");
+}
+
+#[tokio::test]
+async fn through_the_client_library() {
+    // Secrets need a key.
+    let key = [("SNACKBASE_ENCRYPTION_KEY", "a key of the tests, of 32 characters")];
+    let world = World::with(&key).await;
+    sdk::against(&world, "tests/sdk/acceptance/line15_configuration.test.mjs", &[]).await;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AuthorizationError, ConflictError, NotFoundError, ValidationError } from '@snackbase/sdk';
-import { as, people } from './world.mjs';
+import { as, people } from '../world.mjs';
 
 const { admin, emailTemplates, dashboard } = as('root');
 const placeholder = '••••••••';
