@@ -9,5 +9,12 @@ for folder in "${folders[@]}"; do
     # Elsewhere nothing seals in the background: what is measured there is something else.
     export CLUSTER_SETTINGS=""
     if [ "$folder" = ledger ]; then CLUSTER_SETTINGS="snackbase.audit_databases = 'bench'"; fi
+    export CLUSTER_PRELOAD=""
+    if [ "$folder" = audit ]; then
+        CLUSTER_PRELOAD="$(mktemp -d "${TMPDIR:-/tmp}/snackbase-XXXXXX")/slow_flush.so"
+        cc -shared -fPIC -O2 -Wall -Werror -o "$CLUSTER_PRELOAD" "$ROOT/bench/audit/slow_flush.c"
+        chmod 755 "$(dirname "$CLUSTER_PRELOAD")"
+        trap 'rm -rf "$(dirname "$CLUSTER_PRELOAD")"' EXIT
+    fi
     "$ROOT/tools/with-cluster.sh" --release node "$ROOT/bench/$folder/run.mjs"
 done

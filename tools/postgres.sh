@@ -114,9 +114,10 @@ ${4:-}
 CONF
 }
 
-# Start the cluster in home $2 with the programs of $1; returns when it answers.
+# Start the cluster in home $2 with the programs of $1; returns when it answers. CLUSTER_PRELOAD: a library for the server
+# (bench/audit/slow_flush.c).
 cluster_start() {
-    as_owner "$1/pg_ctl" start --wait --silent --pgdata "$2/data" --log "$2/data/server.log" >/dev/null \
+    as_owner env LD_PRELOAD="${CLUSTER_PRELOAD:-}" SLOW_FLUSH_FILE="$2/slow_flush" "$1/pg_ctl" start --wait --silent --pgdata "$2/data" --log "$2/data/server.log" >/dev/null \
         || { as_owner tail -n 20 "$2/data/server.log" >&2; die "Postgres did not start; the end of its log is above"; }
 }
 
