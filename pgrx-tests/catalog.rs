@@ -58,7 +58,7 @@ mod tests {
                 {"name": "note", "type": "reference", "collection": "notes", "on_delete": "set_null"},
                 {"name": "person", "type": "user"}]}"#,
         );
-        // refresh_tokens.token_hash is the hash of 32 random bytes: equal values do not happen, and the look-up has no account
+        // refresh_tokens.token_hash and api_keys.key_hash are hashes of 32 random bytes: equal values do not happen, and the look-up has no account
         none(
             "select x.indexrelid::regclass
                from pg_index x
@@ -66,7 +66,7 @@ mod tests {
                join pg_attribute a on a.attrelid = c.oid and a.attname = 'account_id' and not a.attisdropped
               where c.relnamespace = 'snackbase'::regnamespace and x.indisunique
                 and not a.attnum = any (x.indkey::int2[])
-                and x.indexrelid::regclass::text <> 'snackbase.refresh_tokens_token_hash_key'",
+                and x.indexrelid::regclass::text not in ('snackbase.refresh_tokens_token_hash_key', 'snackbase.api_keys_key_hash_key')",
         );
         none(
             "select k.conname
@@ -100,7 +100,8 @@ mod tests {
               where p.pronamespace = 'snackbase'::regnamespace and p.prosecdef
               order by 1")
         .says(
-            "_audit_import_complete snackbase_owner\n\
+            "_api_key_uses_begin snackbase_owner\n\
+             _audit_import_complete snackbase_owner\n\
              _bi_view_drop snackbase_reader\n\
              _bi_view_lock snackbase_reader\n\
              _bi_view_replace snackbase_reader\n\
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn only_the_gateway_is_granted_the_identity_settings() {
+    fn only_the_gateway_is_granted_settings() {
         ask(
             "select p.parname || ' ' || a.grantee::regrole || ' ' || a.privilege_type
                from pg_parameter_acl p cross join lateral aclexplode(p.paracl) a
@@ -243,12 +244,16 @@ mod tests {
         )
         .says(
             "snackbase.account_id snackbase_gateway SET\n\
+             snackbase.api_key_max_per_user snackbase_gateway SET\n\
              snackbase.auth_method snackbase_gateway SET\n\
              snackbase.es_reason snackbase_gateway SET\n\
              snackbase.es_timestamp snackbase_gateway SET\n\
              snackbase.es_user_id snackbase_gateway SET\n\
              snackbase.es_username snackbase_gateway SET\n\
              snackbase.ip_address snackbase_gateway SET\n\
+             snackbase.login_lockout_seconds snackbase_gateway SET\n\
+             snackbase.login_lockout_threshold snackbase_gateway SET\n\
+             snackbase.login_rate_limit_per_minute snackbase_gateway SET\n\
              snackbase.request_id snackbase_gateway SET\n\
              snackbase.user_agent snackbase_gateway SET\n\
              snackbase.user_email snackbase_gateway SET\n\
@@ -260,6 +265,7 @@ mod tests {
     fn every_setting_is_superuser_set_and_defined_by_the_library() {
         ask("select name || ' ' || context from pg_settings where name like 'snackbase.%' order by 1").says(
             "snackbase.account_id superuser\n\
+             snackbase.api_key_max_per_user superuser\n\
              snackbase.audit_checkpoint_interval_ms superuser\n\
              snackbase.audit_databases postmaster\n\
              snackbase.audit_key_file superuser\n\
@@ -274,6 +280,7 @@ mod tests {
              snackbase.ip_address superuser\n\
              snackbase.login_lockout_seconds superuser\n\
              snackbase.login_lockout_threshold superuser\n\
+             snackbase.login_rate_limit_per_minute superuser\n\
              snackbase.request_id superuser\n\
              snackbase.sort_bare_desc superuser\n\
              snackbase.subject_master_key_file superuser\n\
@@ -316,7 +323,7 @@ mod tests {
               group by c.relname
              having count(*) = 4
               order by 1")
-        .says("accounts\naudit_key\ncol_notes\ncollection_rules\ncollections\nconfigurations\nemail_templates\ngroups\nmacros\npermissions\nroles\nsignature_failures\nsubject_erasures\nusers\nusers_groups");
+        .says("accounts\napi_keys\naudit_key\ncol_notes\ncollection_rules\ncollections\nconfigurations\nemail_templates\ngroups\nmacros\npermissions\nroles\nsignature_failures\nsubject_erasures\nusers\nusers_groups");
     }
 
     #[pg_test]

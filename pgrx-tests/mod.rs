@@ -3,6 +3,7 @@
 mod scene;
 
 mod accounts;
+mod api_keys;
 mod audit;
 mod batches;
 mod bi;

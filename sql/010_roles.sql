@@ -69,3 +69,8 @@ grant set on parameter
     snackbase.auth_method, snackbase.request_id, snackbase.ip_address, snackbase.user_agent,
     snackbase.es_username, snackbase.es_reason, snackbase.es_timestamp, snackbase.es_user_id
    to snackbase_gateway;
+-- Limits that the gateway's environment may choose (SNACKBASE_LOGIN_…, SNACKBASE_API_KEY_MAX_PER_USER): it sets them when it connects.
+grant set on parameter
+    snackbase.login_lockout_threshold, snackbase.login_lockout_seconds, snackbase.login_rate_limit_per_minute,
+    snackbase.api_key_max_per_user
+   to snackbase_gateway;

@@ -139,7 +139,8 @@ begin
         'records_by_collection', records -> 'records_by_collection',
         -- zero: what this version does not have
         'feature_counts', json_build_object('hooks', 0, 'hooks_enabled', 0, 'webhooks', 0, 'webhooks_enabled', 0, 'workflows', 0, 'endpoints', 0,
-            'macros', (select count(*) from snackbase.macros), 'api_keys_active', 0, 'invitations_pending', 0),
+            'macros', (select count(*) from snackbase.macros), 'api_keys_active', (select count(*) from snackbase.api_keys k where k.is_active and (k.expires_at is null or k.expires_at > clock_timestamp())),
+            'invitations_pending', 0),
         -- the jobs there are: mail
         'jobs_by_status', (
             select json_build_object('pending', count(*) filter (where m.status = 'pending' and m.attempts = 0), 'running', 0,

@@ -331,6 +331,22 @@ grant execute on function
     snackbase._oauth_properties(jsonb), snackbase._saml_properties()
    to snackbase_superadmin;
 
+-- API keys. Administrators have their own, and nobody reads a hash but superadmins, who may bring keys of an original instance.
+create policy own on snackbase.api_keys for all to snackbase_admin
+    using (user_id = (select snackbase.current_user_uuid())) with check (user_id = (select snackbase.current_user_uuid()));
+create policy own on snackbase.api_key_uses for select to snackbase_admin
+    using (exists (select from snackbase.api_keys k where k.id = key_id and k.account_id = api_key_uses.account_id));
+grant select (id, account_id, user_id, name, prefix, first_four, last_four, scopes, expires_at, is_active, place, created_at, updated_at),
+      insert (id, account_id, user_id, name, key_hash, first_four, last_four, scopes, expires_at), update (is_active)
+   on snackbase.api_keys to snackbase_admin;
+grant select on snackbase.api_key_uses to snackbase_admin, snackbase_superadmin;
+grant select, insert, update, delete on snackbase.api_keys to snackbase_superadmin;
+grant execute on function
+    snackbase.api_key_list(bigint, bigint), snackbase.api_key_view(uuid), snackbase.api_key_create(uuid, text, text, text, int, json),
+    snackbase.api_key_revoke(uuid)
+   to snackbase_gateway, snackbase_admin, snackbase_superadmin;
+grant execute on function snackbase._api_keys_shown(), snackbase._misfit(text, text, text) to snackbase_admin, snackbase_superadmin;
+
 -- The dashboard counts mail and sessions, and sees nothing of them.
 grant select (id, account_id, status, attempts) on snackbase.mail_outbox to snackbase_superadmin;
 grant select (id, account_id, session_id, expires_at, spent_at) on snackbase.refresh_tokens to snackbase_superadmin;
@@ -367,6 +383,8 @@ select pg_catalog.pg_extension_config_dump('snackbase.sessions', '');
 select pg_catalog.pg_extension_config_dump('snackbase.refresh_tokens', '');
 select pg_catalog.pg_extension_config_dump('snackbase.login_failures', '');
 select pg_catalog.pg_extension_config_dump('snackbase.login_failures_id_seq', '');
+select pg_catalog.pg_extension_config_dump('snackbase.api_keys', '');
+select pg_catalog.pg_extension_config_dump('snackbase.api_key_uses', '');
 select pg_catalog.pg_extension_config_dump('snackbase.collections', '');
 select pg_catalog.pg_extension_config_dump('snackbase.collection_rules', '');
 select pg_catalog.pg_extension_config_dump('snackbase.macros', '');

@@ -14,7 +14,7 @@ use snackbase_core::rules;
 
 use crate::error::Error;
 use crate::json::JsonText;
-use crate::{caller, guc, signatures, spi};
+use crate::{caller, credentials, guc, signatures, spi};
 
 /// The system account: its users are superadmins.
 pub const SYSTEM_ACCOUNT: &str = "00000000-0000-0000-0000-000000000000";
@@ -129,9 +129,10 @@ const ANONYMOUS: &str = "anonymous";
 const UNKNOWN_ACCOUNT: &str = "unknown";
 
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 enum Kind {
     User,
+    ApiKey,
     Anonymous,
 }
 
@@ -141,12 +142,29 @@ struct Caller {
     user_id: Option<String>,
     account_id: Option<String>,
     session_id: Option<String>,
+    key_id: Option<String>,
+    key_hash: Option<String>,
+    /// Whether the statement may run for long: then nothing is noted of a key, because a transaction that has written holds up the sealer.
+    #[serde(default)]
+    streams: bool,
     account: Option<String>,
     auth_method: Option<String>,
     request_id: Option<String>,
     ip_address: Option<String>,
     user_agent: Option<String>,
     signature: Option<Signature>,
+}
+
+impl Caller {
+    /// How the caller proved who it is. Of a key nobody can say otherwise: what keys may not do hangs on it.
+    fn method(&self) -> &str {
+        match (&self.kind, self.auth_method.as_deref()) {
+            (Kind::ApiKey, _) => credentials::API_KEY,
+            (_, Some(method)) => method,
+            (Kind::User, None) => "jwt",
+            (Kind::Anonymous, None) => ANONYMOUS,
+        }
+    }
 }
 
 /// What goes with a write: `docs/sql-api.md` §1.
@@ -200,6 +218,13 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
     let reads = matches!(operation, "list" | "view");
     let identity = match caller.kind {
         Kind::User => Some(look_up_user(&caller)?),
+        Kind::ApiKey => {
+            let (key, identity) = look_up_key(&caller)?;
+            if !caller.streams {
+                key.note_use()?;
+            }
+            Some(identity)
+        }
         Kind::Anonymous if operation == "auth" => None,
         Kind::Anonymous => match look_up_account(&caller) {
             // What is wrong with the collection or its rule is said first (contract records.md §3.7), and is not known
@@ -233,10 +258,7 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
     };
 
     // Everything first, the role last: afterwards nothing here can be set any more.
-    let method = caller
-        .auth_method
-        .unwrap_or_else(|| if anonymous { ANONYMOUS } else { "jwt" }.to_owned());
-    guc::AUTH_METHOD.set_local(&method)?;
+    guc::AUTH_METHOD.set_local(caller.method())?;
     if !reads {
         // For the audit trail, which reading does not touch.
         let user_agent: Option<String> = caller.user_agent.map(|text| text.chars().take(500).collect());
@@ -276,16 +298,17 @@ fn administers(identity: &Identity) -> Result<bool, Error> {
 pub fn identify(caller: &str) -> Result<caller::Identity, Error> {
     let caller: Caller =
         serde_json::from_str(caller).map_err(|e| Error::Malformed(format!("caller: {e}")))?;
-    let (identity, method) = match caller.kind {
-        Kind::User => (look_up_user(&caller)?, "jwt"),
-        Kind::Anonymous => (look_up_account(&caller)?, ANONYMOUS),
+    let identity = match caller.kind {
+        Kind::User => look_up_user(&caller)?,
+        Kind::ApiKey => look_up_key(&caller)?.1,
+        Kind::Anonymous => look_up_account(&caller)?,
     };
     let given = |text: String| Some(text).filter(|text| !text.is_empty());
     Ok(caller::Identity {
         account_id: given(identity.account_id),
         user_id: given(identity.user_id),
         email: given(identity.email),
-        auth_method: Some(caller.auth_method.unwrap_or_else(|| method.to_owned())),
+        auth_method: Some(caller.method().to_owned()),
         ..caller::Identity::default()
     })
 }
@@ -331,6 +354,22 @@ fn look_up_user(caller: &Caller) -> Result<Identity, Error> {
         user_id: user.to_string(),
         email,
     })
+}
+
+fn look_up_key(caller: &Caller) -> Result<(credentials::Key, Identity), Error> {
+    let Some(hash) = &caller.key_hash else {
+        return Err(Error::Malformed("caller: an API key has key_hash".into()));
+    };
+    let (key, owner) = match &caller.key_id {
+        Some(id) => credentials::key(uuid_of(id).ok_or(Error::Unauthenticated)?, hash)?,
+        None => credentials::legacy_key(hash)?,
+    };
+    let identity = Identity {
+        account_id: key.account_id.to_string(),
+        user_id: owner.user_id.to_string(),
+        email: owner.email,
+    };
+    Ok((key, identity))
 }
 
 fn look_up_account(caller: &Caller) -> Result<Identity, Error> {

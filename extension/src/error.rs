@@ -31,6 +31,9 @@ pub enum Error {
     /// The operation is for administrators of an account.
     #[error("Administrator access required")]
     AdministratorRequired,
+    /// A key of an original instance whose owner is no superadmin. The text is the contract's (`identity.md` §3.1).
+    #[error("API keys are restricted to superadmin users")]
+    KeyRestricted,
     /// An anonymous caller named no account.
     #[error("X-Account-ID header is required for unauthenticated requests")]
     AccountHeaderMissing,
@@ -294,6 +297,7 @@ impl Error {
             | Error::Masked
             | Error::SuperadminRequired
             | Error::AdministratorRequired
+            | Error::KeyRestricted
             | Error::Locked(_)
             | Error::FieldAccess(_)
             | Error::RecordMoved => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -342,6 +346,7 @@ impl Error {
             Error::SignatureRefused | Error::SecondSigner | Error::SignerRefused => {
                 json!({"error": "Signature refused", "code": "signature_refused"})
             }
+            Error::KeyRestricted => json!({"error": "Forbidden", "code": "api_key_restricted"}),
             Error::Changed => json!({"status": 412}),
             Error::ItemNotFound { index, .. } => json!({"error": "not_found", "index": index}),
             Error::Item { index, error } => return error.item_detail(*index),

@@ -129,6 +129,11 @@ pub fn subject_master_key_file() -> Option<String> {
 static LOGIN_LOCKOUT_THRESHOLD: GucSetting<i32> = GucSetting::<i32>::new(20);
 static LOGIN_LOCKOUT_SECONDS: GucSetting<i32> = GucSetting::<i32>::new(900);
 
+/// How many wrong passwords a client's network may try in a minute; read by `sql/047_lockout.sql`.
+static LOGIN_RATE_LIMIT_PER_MINUTE: GucSetting<i32> = GucSetting::<i32>::new(10);
+/// How many active keys a user may have; read by `sql/049_api_keys.sql`.
+static API_KEY_MAX_PER_USER: GucSetting<i32> = GucSetting::<i32>::new(10);
+
 /// The sealer of the audit trail; `docs/operating.md` says how to use them.
 static AUDIT_DATABASES: Text = Text::new(None);
 static AUDIT_SEAL_INTERVAL_MS: GucSetting<i32> = GucSetting::<i32>::new(200);
@@ -229,6 +234,26 @@ pub fn register() {
         &LOGIN_LOCKOUT_SECONDS,
         1,
         86_400,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"snackbase.login_rate_limit_per_minute",
+        c"How many wrong passwords a client may try in a minute.",
+        c"A client is an IPv4 address or a /64 of IPv6. A right password clears the count. 0: no limit.",
+        &LOGIN_RATE_LIMIT_PER_MINUTE,
+        0,
+        100_000,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"snackbase.api_key_max_per_user",
+        c"How many active API keys a user may have.",
+        c"Revoked keys do not count, expired ones do until they are revoked.",
+        &API_KEY_MAX_PER_USER,
+        0,
+        1000,
         GucContext::Suset,
         GucFlags::default(),
     );

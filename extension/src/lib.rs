@@ -15,6 +15,7 @@ mod cache;
 mod caller;
 mod collections;
 mod context;
+mod credentials;
 mod doctor;
 mod error;
 mod explain;
@@ -84,9 +85,14 @@ extension_sql_file!(
     requires = ["authentication"]
 );
 extension_sql_file!(
+    "../../sql/049_api_keys.sql",
+    name = "api_keys",
+    requires = ["lockout", context::current_auth_method]
+);
+extension_sql_file!(
     "../../sql/050_collections.sql",
     name = "collections",
-    requires = ["lockout"]
+    requires = ["api_keys"]
 );
 extension_sql_file!(
     "../../sql/055_macros.sql",
