@@ -80,6 +80,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_PASSWORD_HASH_CONCURRENCY", "number", Absent("one per processor"), "password hashes computed at the same time"),
     setting("SNACKBASE_SUPERADMIN_EMAIL", "text", Absent("none"), "superadmin to create at start when there is none"),
     setting("SNACKBASE_SUPERADMIN_PASSWORD", "text", Absent("none"), "password of that superadmin"),
+    setting("SNACKBASE_API_KEY_HEADER", "header name", Text("X-API-Key"), "header that API keys are presented in, besides Authorization: Bearer"),
+    setting("SNACKBASE_API_KEY_MAX_PER_USER", "number", Absent("snackbase.api_key_max_per_user of the database, 10"), "active API keys that one user may have"),
+    setting("SNACKBASE_API_KEY_DEFAULT_EXPIRATION_DAYS", "number", Absent("never"), "lifetime of an API key that is made without expires_at"),
+    setting("SNACKBASE_LOGIN_LOCKOUT_THRESHOLD", "number", Absent("snackbase.login_lockout_threshold of the database, 20"), "wrong passwords in a row that lock a user"),
+    setting("SNACKBASE_LOGIN_LOCKOUT_SECONDS", "number", Absent("snackbase.login_lockout_seconds of the database, 900"), "how long the first lock of a user lasts"),
     setting("SNACKBASE_TRUSTED_PROXIES", "list of addresses, CIDR blocks or *", Text("127.0.0.1,::1"), "peers whose CF-Connecting-IP, X-Forwarded-For and X-Forwarded-Host are believed"),
     setting("SNACKBASE_WORKER_ENABLED", "true|false", Text("true"), "whether this gateway delivers mail"),
     setting("SNACKBASE_MAIL_POLL_MS", "number", Text("1000"), "how often the queue of mail is looked at"),
@@ -136,6 +141,14 @@ pub struct Cors {
     pub methods: Allowed<Method>,
     /// Request headers that may be sent.
     pub headers: Allowed<HeaderName>,
+}
+
+/// How API keys are presented and made.
+pub struct ApiKeys {
+    /// The header they are presented in, besides `Authorization`.
+    pub header: HeaderName,
+    /// Lifetime of a key that is made without one.
+    pub expiration_days: Option<i32>,
 }
 
 /// How mail is delivered.
@@ -200,6 +213,8 @@ pub struct Config {
     pub password_hash_concurrency: usize,
     /// Address and password of the superadmin to create when there is none.
     pub superadmin: Option<(String, String)>,
+    /// How API keys are presented and made.
+    pub api_keys: ApiKeys,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
     /// How mail is delivered.
@@ -271,7 +286,22 @@ impl Config {
         );
         let access_log = read.switch("SNACKBASE_ACCESS_LOG");
         let statement_timeout = read.number("SNACKBASE_STATEMENT_TIMEOUT_MS", 1, 3_600_000);
-        let database = read.database(statement_timeout.unwrap_or_default());
+        // What protects an account is enforced by the database; each connection tells it the values of this environment.
+        let enforced = [
+            (
+                "login_lockout_threshold",
+                read.optional("SNACKBASE_LOGIN_LOCKOUT_THRESHOLD", 1, 1000),
+            ),
+            (
+                "login_lockout_seconds",
+                read.optional("SNACKBASE_LOGIN_LOCKOUT_SECONDS", 1, 86_400),
+            ),
+            (
+                "api_key_max_per_user",
+                read.optional("SNACKBASE_API_KEY_MAX_PER_USER", 0, 1000),
+            ),
+        ];
+        let database = read.database(statement_timeout.unwrap_or_default(), &enforced);
         let database_pool_size = read.count("SNACKBASE_DB_POOL_SIZE", 4 * processors, 10_000);
         let database_wait = read.number("SNACKBASE_DB_WAIT_TIMEOUT_MS", 1, 3_600_000);
         let secret_key = read.secret("SNACKBASE_SECRET_KEY", production);
@@ -304,6 +334,8 @@ impl Config {
             // The password alone serves `create-superadmin`.
             (None, _) => None,
         };
+        let api_key_header = read.key_header("SNACKBASE_API_KEY_HEADER");
+        let expiration_days = read.optional("SNACKBASE_API_KEY_DEFAULT_EXPIRATION_DAYS", 1, 36_500);
         let trusted_proxies = read.trusted_proxies("SNACKBASE_TRUSTED_PROXIES");
         let worker_enabled = read.switch("SNACKBASE_WORKER_ENABLED");
         let mail_poll = read.number("SNACKBASE_MAIL_POLL_MS", 10, 3_600_000);
@@ -343,6 +375,10 @@ impl Config {
             password_hash_memory_kib: u32::try_from(password_hash_memory?).ok()?,
             password_hash_concurrency: password_hash_concurrency?,
             superadmin,
+            api_keys: ApiKeys {
+                header: api_key_header?,
+                expiration_days: expiration_days.and_then(|days| i32::try_from(days).ok()),
+            },
             trusted_proxies: trusted_proxies?,
             worker: Worker {
                 enabled: worker_enabled?,

@@ -59,6 +59,7 @@ statements! {
     RecordsUpdateMany = "select case when snackbase.enter($1, 'update') then snackbase.records_update_many($2, $3) end";
     RecordsDeleteMany = "select case when snackbase.enter($1, 'delete') then snackbase.records_delete_many($2, $3) end";
     Superadmin = "select snackbase.enter($1, 'superadmin')";
+    Administrator = "select snackbase.enter($1, 'admin')";
     AuditReader = "select snackbase.enter($1, 'audit')";
     CollectionList = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_list($2, $3, $4, $5, $6) end";
     CollectionNames = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_names() end";
@@ -112,6 +113,10 @@ statements! {
     AccountView = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_view($2) end";
     UserCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.user_create($2) end";
     UserVerify = "select case when snackbase.enter($1, 'superadmin') then snackbase.user_verify($2) end";
+    ApiKeyList = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_list($2, $3) end";
+    ApiKeyCreate = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_create($2, $3, $4, $5, $6, $7) end";
+    ApiKeyView = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_view($2) end";
+    ApiKeyRevoke = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_revoke($2) end";
     Register = "select case when snackbase.enter($1, 'auth') then snackbase.auth_register($2, $3, $4, $5) end";
     // A function that returns rows cannot stand in `case`; the reference to `entered` keeps the order.
     LoginFind = "select f.user_id, f.account_id, f.password_hash, f.auth_provider, f.is_active, f.email_verified

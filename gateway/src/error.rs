@@ -335,13 +335,18 @@ impl Error {
 
 const EMAIL_NOT_VERIFIED: &str = "email_not_verified";
 
+/// The code of the one 403 by which clients know a limited API key.
+const API_KEY_RESTRICTED: &str = "api_key_restricted";
+
 /// Clients classify 401 and 403 by words in the text: `email` and `verify` announce an unconfirmed address, `superadmin`
 /// and `restricted` a limited API key. A text that means something else gets a capital letter in that word.
 /// Source: identity contract §1.3.
 fn without_signal_words(status: StatusCode, code: &'static str, text: Text) -> Text {
     let words: &[(&str, &str)] = match status {
         StatusCode::UNAUTHORIZED if code != EMAIL_NOT_VERIFIED => &[("email", "Email"), ("verify", "Verify")],
-        StatusCode::FORBIDDEN => &[("superadmin", "Superadmin"), ("restricted", "Restricted")],
+        StatusCode::FORBIDDEN if code != API_KEY_RESTRICTED => {
+            &[("superadmin", "Superadmin"), ("restricted", "Restricted")]
+        }
         _ => return text,
     };
     words.iter().fold(text, |text, (word, capital)| {

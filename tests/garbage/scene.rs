@@ -41,6 +41,7 @@ pub struct Scene {
     another: String,
     custom_macro: String,
     role: String,
+    key: String,
     cursor: String,
 }
 
@@ -95,6 +96,7 @@ impl Scene {
             another: String::new(),
             custom_macro: String::new(),
             role: String::new(),
+            key: String::new(),
             cursor: String::new(),
         };
         scene.restore().await;
@@ -153,6 +155,28 @@ impl Scene {
                 .expect(201),
         };
         self.role = steady["id"].to_string();
+        let keys = world.alice.get("/admin/api-keys").await.expect(200);
+        let key = match keys["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|one| one["name"] == "steady")
+        {
+            Some(key) => key.clone(),
+            None => {
+                // As many as a valid request may have made, and one.
+                for key in keys["items"].as_array().into_iter().flatten() {
+                    let path = format!("/admin/api-keys/{}", key["id"].as_str().expect("an id"));
+                    world.alice.delete(&path).await.expect(204);
+                }
+                world
+                    .alice
+                    .post("/admin/api-keys", json!({"name": "steady"}))
+                    .await
+                    .expect(201)
+            }
+        };
+        self.key = key["id"].as_str().expect("an id").to_owned();
         let entries = world.root.get("/audit-logs?limit=1").await.expect(200);
         self.entry = entries["items"][0]["id"].to_string();
         let page = world
@@ -193,6 +217,7 @@ impl Scene {
             self.another.as_str(),
             self.custom_macro.as_str(),
             self.role.as_str(),
+            self.key.as_str(),
             self.world.user_id("bob"),
         ];
         let segments = path.strip_prefix("/records").unwrap_or(path).split('/');
@@ -224,6 +249,7 @@ impl Scene {
                 .replace("{entry}", &self.entry)
                 .replace("{macro}", &self.custom_macro)
                 .replace("{role}", &self.role)
+                .replace("{key}", &self.key)
                 .replace("{bob}", self.world.user_id("bob")),
             query: query
                 .iter()
@@ -545,6 +571,22 @@ impl Scene {
                 ],
                 none(),
             ),
+            sample(
+                alice,
+                "GET",
+                "/admin/api-keys",
+                &[("limit", "5"), ("offset", "0")],
+                none(),
+            ),
+            sample(
+                alice,
+                "POST",
+                "/admin/api-keys",
+                &[],
+                json!({"name": "sample", "expires_at": "2099-01-01T00:00:00Z", "scopes": ["records:secrets:read"]}),
+            ),
+            sample(alice, "GET", "/admin/api-keys/{key}", &[], none()),
+            sample(alice, "DELETE", "/admin/api-keys/{key}", &[], none()),
             sample(root, "GET", "/dashboard/stats", &[("range", "30d")], none()),
             sample(
                 root,

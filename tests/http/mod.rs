@@ -2,6 +2,7 @@
 
 mod accounts;
 mod aggregate;
+pub mod api_keys;
 mod audit;
 mod batch;
 mod collections;

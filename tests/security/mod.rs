@@ -1,7 +1,10 @@
 //! The traps of `contract/identity.md` §7, one file per trap: what the obvious implementation would do, and does not happen here.
 
+mod t06_keys_and_sessions;
 mod t08_mail_logs;
 mod t15_system_secrets;
+mod t16_no_downgrade;
+mod t23_api_keys;
 mod t28_configuration;
 mod t29_switched_off;
 mod t36_mail_headers;

@@ -1,6 +1,7 @@
 //! Who is asking. No state of its own, and no database: the token's signature, kind and expiry are checked here, whether
 //! its user still exists and its session still stands is decided by `snackbase.enter` in the same statement as the work.
 
+pub mod api_key;
 pub mod jwt;
 pub mod password;
 pub mod signature;
@@ -10,10 +11,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
 use uuid::Uuid;
 
+use self::api_key::ApiKey;
 use self::signature::Signature;
 use crate::error::Error;
 use crate::state::State;
@@ -83,6 +85,8 @@ pub enum Who {
         /// The session; the database refuses a revoked one.
         session_id: Uuid,
     },
+    /// The bearer of what may be an API key. Only the database knows.
+    ApiKey(ApiKey),
     /// Nobody, in the account that the header `X-Account-ID` names.
     Anonymous {
         /// Slug or code.
@@ -116,6 +120,13 @@ pub struct Introduction<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_hash: Option<&'a str>,
+    /// Whether the statement may run as long as its client reads.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) streams: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a str>,
     request_id: Option<&'a str>,
     ip_address: Option<IpAddr>,
@@ -145,6 +156,9 @@ impl Caller {
             user_id: None,
             account_id: None,
             session_id: None,
+            key_id: None,
+            key_hash: None,
+            streams: false,
             account: None,
             request_id: text(self.origin.request_id.as_ref()),
             ip_address: self.origin.address,
@@ -161,6 +175,11 @@ impl Caller {
                 introduction.user_id = Some(*user_id);
                 introduction.account_id = Some(*account_id);
                 introduction.session_id = Some(*session_id);
+            }
+            Who::ApiKey(key) => {
+                introduction.kind = "api_key";
+                introduction.key_id = key.id;
+                introduction.key_hash = Some(&key.hash);
             }
             Who::Anonymous { account } => introduction.account = text(account.as_ref()),
         }
@@ -182,19 +201,31 @@ impl Caller {
         matches!(self.who, Who::Anonymous { .. })
     }
 
+    /// Whether an API key is behind it.
+    #[must_use]
+    pub fn has_api_key(&self) -> bool {
+        matches!(self.who, Who::ApiKey(_))
+    }
+
     /// The caller of a valid credential, nobody without one.
     fn identify(parts: &Parts, state: &State) -> Result<Option<Who>, Error> {
-        match Credential::of(&parts.headers) {
+        let who = match Credential::of(&parts.headers, &state.config.api_keys.header) {
+            Credential::Bearer(token) if token.starts_with("sb_") => ApiKey::read(token).map(Who::ApiKey),
             Credential::Bearer(token) => {
                 let claims = state.keys.access(token).map_err(jwt::Invalid::into_error)?;
-                Ok(Some(Who::User {
+                Some(Who::User {
                     user_id: claims.user_id,
                     account_id: claims.account_id,
                     session_id: claims.sid,
-                }))
+                })
             }
-            Credential::Other => Err(Error::Unauthenticated("Could not validate credentials")),
-            Credential::Absent => Ok(None),
+            Credential::Key(key) => ApiKey::read(key).map(Who::ApiKey),
+            Credential::Other => None,
+            Credential::Absent => return Ok(None),
+        };
+        match who {
+            Some(who) => Ok(Some(who)),
+            None => Err(jwt::Invalid::Forged.into_error()),
         }
     }
 }
@@ -206,31 +237,39 @@ fn text(value: Option<&HeaderValue>) -> Option<&str> {
 
 /// What the request presents.
 pub enum Credential<'a> {
-    /// A token in `Authorization: Bearer`.
+    /// A token in `Authorization: Bearer`, or an API key there.
     Bearer(&'a str),
-    /// Another scheme, an API key, or something unreadable: nothing that is accepted.
+    /// What the header for API keys holds.
+    Key(&'a str),
+    /// Another scheme, or something unreadable: nothing that is accepted.
     Other,
     /// Nothing.
     Absent,
 }
 
 impl<'a> Credential<'a> {
-    /// `Authorization` counts first; `X-API-Key` only without it. Source: identity contract §3.1.
+    /// `Authorization: Bearer` counts first, good or bad; the header for API keys only without it.
+    /// Source: identity contract §3.1.
     #[must_use]
-    pub fn of(headers: &'a HeaderMap) -> Self {
-        let Some(value) = headers.get(header::AUTHORIZATION) else {
-            return if headers.contains_key("x-api-key") {
-                Self::Other
-            } else {
-                Self::Absent
-            };
-        };
-        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-        match token {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Self::Bearer(token.trim()),
-            _ => Self::Other,
+    pub fn of(headers: &'a HeaderMap, key_header: &HeaderName) -> Self {
+        let authorization = headers.get(header::AUTHORIZATION);
+        if let Some(token) = authorization.and_then(bearer) {
+            return Self::Bearer(token);
+        }
+        match (headers.get(key_header), authorization) {
+            (Some(key), _) => key.to_str().map_or(Self::Other, |key| Self::Key(key.trim())),
+            (None, Some(_)) => Self::Other,
+            (None, None) => Self::Absent,
         }
     }
+}
+
+/// The token of `Bearer <token>`; empty when the header is unreadable behind the scheme.
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let scheme = value.as_bytes().get(..6)?;
+    let rest = &value.as_bytes()[6..];
+    let named = scheme.eq_ignore_ascii_case(b"bearer") && rest.first().is_none_or(|byte| *byte == b' ');
+    named.then(|| std::str::from_utf8(rest).map_or("", str::trim))
 }
 
 impl FromRequestParts<State> for Caller {
@@ -267,27 +306,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_bearer_token_is_a_credential_we_accept() {
-        let bearer = |pairs: &[(&'static str, &'static str)]| {
+    fn a_bearer_counts_before_an_api_key_and_is_not_rescued_by_it() {
+        let presented = |pairs: &[(&'static str, &'static [u8])]| {
             let mut headers = HeaderMap::new();
             for (name, value) in pairs {
-                headers.insert(*name, HeaderValue::from_static(value));
+                let value = HeaderValue::from_bytes(value).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+                headers.insert(*name, value);
             }
-            match Credential::of(&headers) {
+            match Credential::of(&headers, &HeaderName::from_static("x-api-key")) {
                 Credential::Bearer(token) => format!("bearer {token}"),
+                Credential::Key(key) => format!("key {key}"),
                 Credential::Other => "other".to_owned(),
                 Credential::Absent => "absent".to_owned(),
             }
         };
-        assert_eq!(bearer(&[]), "absent");
-        assert_eq!(bearer(&[("authorization", "Bearer abc")]), "bearer abc");
+        assert_eq!(presented(&[]), "absent");
+        assert_eq!(presented(&[("authorization", b"Bearer abc")]), "bearer abc");
         assert_eq!(
-            bearer(&[("authorization", "bearer abc"), ("x-api-key", "k")]),
+            presented(&[("authorization", b"bearer  abc "), ("x-api-key", b"k")]),
             "bearer abc"
         );
-        assert_eq!(bearer(&[("authorization", "Basic abc")]), "other");
-        assert_eq!(bearer(&[("authorization", "Bearer")]), "other");
-        assert_eq!(bearer(&[("x-api-key", "k")]), "other");
+        assert_eq!(
+            presented(&[("authorization", b"Bearer"), ("x-api-key", b"k")]),
+            "bearer "
+        );
+        assert_eq!(
+            presented(&[("authorization", b"Bearer \xff"), ("x-api-key", b"k")]),
+            "bearer "
+        );
+        assert_eq!(presented(&[("authorization", b"Bearers abc")]), "other");
+        assert_eq!(presented(&[("authorization", b"Basic abc")]), "other");
+        assert_eq!(
+            presented(&[("authorization", b"Basic abc"), ("x-api-key", b"k")]),
+            "key k"
+        );
+        assert_eq!(presented(&[("x-api-key", b" k ")]), "key k");
+        assert_eq!(presented(&[("x-api-key", b"\xff")]), "other");
     }
 
     #[test]
@@ -322,6 +376,6 @@ mod tests {
         });
         assert_eq!(user["kind"], "user");
         assert_eq!(user["session_id"], "00000000-0000-0000-0000-000000000000");
-        assert!(user.get("account").is_none());
+        assert!(user.get("account").is_none() && user.get("streams").is_none());
     }
 }

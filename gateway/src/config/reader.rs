@@ -83,6 +83,24 @@ impl<'a> Reader<'a> {
             .and_then(|number| usize::try_from(number).ok())
     }
 
+    /// A number that may be absent; `None` also for one that is wrong, which was noted.
+    pub(super) fn optional(&mut self, name: &str, least: u64, most: u64) -> Option<u64> {
+        self.is_set(name).then(|| self.number(name, least, most))?
+    }
+
+    /// The name of a header that nothing else uses.
+    pub(super) fn key_header(&mut self, name: &str) -> Option<HeaderName> {
+        let header = self.parsed::<HeaderName>(name, "a header name such as X-API-Key")?;
+        if matches!(
+            header.as_str(),
+            "authorization" | "cookie" | "host" | "content-type" | "x-account-id"
+        ) {
+            self.mistake(format!("{name} must be a header of its own, not {header}."));
+            return None;
+        }
+        Some(header)
+    }
+
     pub(super) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.raw(name)?.trim().to_ascii_lowercase();
         let value = words
@@ -239,7 +257,12 @@ impl<'a> Reader<'a> {
         Some(secret)
     }
 
-    pub(super) fn database(&mut self, statement_timeout_ms: u64) -> Option<tokio_postgres::Config> {
+    /// Where Postgres is; `enforced` are settings of the extension that each connection makes.
+    pub(super) fn database(
+        &mut self,
+        statement_timeout_ms: u64,
+        enforced: &[(&str, Option<u64>)],
+    ) -> Option<tokio_postgres::Config> {
         let name = "SNACKBASE_DATABASE_URL";
         let mut config = match self.raw(name) {
             // The parser's message can quote the text, and the text can hold a password.
@@ -294,7 +317,12 @@ impl<'a> Reader<'a> {
         if config.get_application_name().is_none() {
             config.application_name("snackbase-gateway");
         }
-        let ours = format!("-c statement_timeout={statement_timeout_ms}");
+        let mut ours = format!("-c statement_timeout={statement_timeout_ms}");
+        for (setting, value) in enforced {
+            if let Some(value) = value {
+                ours.push_str(&format!(" -c snackbase.{setting}={value}"));
+            }
+        }
         let options = match config.get_options() {
             Some(theirs) => format!("{theirs} {ours}"),
             None => ours,

@@ -50,6 +50,7 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
                 Some("signature_required") => "signature_required",
                 Some("reason_required") => "reason_required",
                 Some("signature_refused") => "signature_refused",
+                Some(super::API_KEY_RESTRICTED) => super::API_KEY_RESTRICTED,
                 _ => "forbidden",
             };
             merged(Answer::new(StatusCode::FORBIDDEN, code, message), refused)

@@ -1,6 +1,7 @@
 //! The route table on one screen, and what surrounds every route.
 
 mod accounts;
+mod api_keys;
 mod audit;
 mod auth;
 mod collections;
@@ -93,6 +94,11 @@ pub fn app(state: State) -> Router {
         // The contract says the former, the client library the latter.
         .at("/roles/permissions/{id}", delete(roles::remove_permission))
         .at("/permissions/{id}", delete(roles::remove_permission))
+        .at("/admin/api-keys", get(api_keys::list).post(api_keys::create))
+        .at(
+            "/admin/api-keys/{id}",
+            get(api_keys::view).delete(api_keys::revoke),
+        )
         .at("/admin/configuration", post(configuration::create))
         .at("/admin/configuration/stats", get(configuration::stats))
         .at("/admin/configuration/recent", get(configuration::recent))
@@ -194,6 +200,11 @@ impl<'a> Table<'a> {
 /// route is closed, whatever the request says. Asks the database only then.
 async fn for_superadmins<T>(state: &State, caller: &Caller, input: Result<T, Error>) -> Result<T, Error> {
     only_for(state, caller, Statement::Superadmin, input).await
+}
+
+/// As [`for_superadmins`], for a request that administrators of an account may make as well.
+async fn for_administrators<T>(state: &State, caller: &Caller, input: Result<T, Error>) -> Result<T, Error> {
+    only_for(state, caller, Statement::Administrator, input).await
 }
 
 /// As [`for_superadmins`], for a request that readers of the audit trail may make as well.

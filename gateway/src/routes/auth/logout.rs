@@ -26,9 +26,9 @@ pub async fn logout(
     if all == Some(true) {
         return Err(Error::NotAvailable("Logging out of all sessions"));
     }
-    let carried = match Credential::of(&headers) {
+    let carried = match Credential::of(&headers, &state.config.api_keys.header) {
         Credential::Bearer(token) => Some((token.to_owned(), Kind::Access)),
-        Credential::Other | Credential::Absent => None,
+        Credential::Key(_) | Credential::Other | Credential::Absent => None,
     };
     let tokens = carried
         .into_iter()

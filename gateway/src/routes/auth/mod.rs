@@ -20,8 +20,8 @@ fn with_tokens(body: Value) -> Response {
     ([(header::CACHE_CONTROL, no_store)], Json(body)).into_response()
 }
 
-/// Reads an answer of the database that goes into a token.
-fn read(answer: &db::Json) -> Result<Value, Error> {
+/// Reads an answer of the database that is not passed on as it came.
+pub fn read(answer: &db::Json) -> Result<Value, Error> {
     serde_json::from_slice(&answer.0)
         .map_err(|failure| Error::Defect(format!("the database answered no JSON: {failure}")))
 }
