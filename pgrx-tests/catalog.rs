@@ -58,7 +58,7 @@ mod tests {
                 {"name": "note", "type": "reference", "collection": "notes", "on_delete": "set_null"},
                 {"name": "person", "type": "user"}]}"#,
         );
-        // refresh_tokens.token_hash and api_keys.key_hash are hashes of 32 random bytes: equal values do not happen, and the look-up has no account
+        // token_hash and api_keys.key_hash are hashes of 32 random bytes: equal values do not happen, and the look-up has no account
         none(
             "select x.indexrelid::regclass
                from pg_index x
@@ -66,7 +66,7 @@ mod tests {
                join pg_attribute a on a.attrelid = c.oid and a.attname = 'account_id' and not a.attisdropped
               where c.relnamespace = 'snackbase'::regnamespace and x.indisunique
                 and not a.attnum = any (x.indkey::int2[])
-                and x.indexrelid::regclass::text not in ('snackbase.refresh_tokens_token_hash_key', 'snackbase.api_keys_key_hash_key')",
+                and x.indexrelid::regclass::text not in ('snackbase.refresh_tokens_token_hash_key', 'snackbase.api_keys_key_hash_key', 'snackbase.one_time_tokens_token_hash_key')",
         );
         none(
             "select k.conname
@@ -112,9 +112,13 @@ mod tests {
              _macro_probe snackbase_hook\n\
              _macro_run snackbase_hook\n\
              _mail_enqueue snackbase_owner\n\
+             _password_set snackbase_owner\n\
              _permission_set snackbase_owner\n\
+             _reset_send snackbase_owner\n\
+             _sessions_end snackbase_owner\n\
              _subject_hold snackbase_owner\n\
              _subject_key_destroy snackbase_owner\n\
+             _verification_send snackbase_owner\n\
              audit_anchor_claim snackbase_owner\n\
              audit_anchor_done snackbase_owner\n\
              audit_import_add snackbase_owner\n\
@@ -129,6 +133,8 @@ mod tests {
              auth_me snackbase_owner\n\
              auth_refresh snackbase_owner\n\
              auth_register snackbase_owner\n\
+             auth_verification_request snackbase_owner\n\
+             auth_verify_email snackbase_owner\n\
              configuration_candidates snackbase_owner\n\
              configuration_secrets snackbase_owner\n\
              configuration_secrets_change snackbase_owner\n\

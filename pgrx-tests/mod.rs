@@ -36,6 +36,7 @@ mod schema;
 mod signatures;
 mod subjects;
 mod tampering;
+mod tokens;
 mod trail;
 mod transfer;
 mod types;

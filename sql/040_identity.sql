@@ -89,6 +89,33 @@ create table snackbase.refresh_tokens (
 );
 create index refresh_tokens_session_idx on snackbase.refresh_tokens (account_id, session_id);
 
+-- For what runs as the owner on behalf of people of one account: refuses a caller of another one. Nobody is introduced, or a
+-- visitor, in the flows before a login.
+create function snackbase._account_of_caller_check(in_account uuid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if snackbase.is_authenticated() and not snackbase.is_superadmin()
+       and in_account is distinct from snackbase.current_account_id() then
+        raise exception 'Access to this account is not allowed' using errcode = '42501';
+    end if;
+end
+$$;
+
+-- Ends all sessions of a user: access tokens at their next request, refresh tokens at once.
+create function snackbase._sessions_end(in_account uuid, who uuid) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform snackbase._account_of_caller_check(in_account);
+    update snackbase.sessions s
+       set revoked_at = clock_timestamp()
+     where s.account_id = in_account and s.user_id = who and s.revoked_at is null;
+end
+$$;
+
 create trigger z_touch before insert or update on snackbase.roles
     for each row execute function snackbase._touch();
 create trigger z_touch before insert or update on snackbase.users

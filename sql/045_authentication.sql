@@ -29,6 +29,7 @@ begin
          select g.account_id, g.id, person.id
            from snackbase.groups g
           where g.account_id = account.id and g.name = 'pii_access';
+    perform snackbase._verification_send(account.id, person.id);
     return json_build_object('account', snackbase._account_json(account), 'user', snackbase._auth_user_json(person));
 end
 $$;

@@ -274,6 +274,7 @@ grant execute on function
     snackbase.auth_login_finish(uuid, uuid, uuid, uuid, text, timestamptz), snackbase.auth_login_failed(uuid, uuid),
     snackbase.signature_find(text, text), snackbase.signature_failed(text, uuid, text, text, text, text, text, text),
     snackbase.auth_refresh(uuid, text, uuid, text, timestamptz), snackbase.auth_logout(uuid),
+    snackbase.auth_verify_email(text), snackbase.auth_verification_request(text, text, text),
     snackbase.superadmin_exists(), snackbase.superadmin_create(text, text, boolean), snackbase.doctor()
    to snackbase_gateway;
 grant execute on function
@@ -294,6 +295,11 @@ grant execute on function
     snackbase._slug_from(text), snackbase._slug_problem(text), snackbase._slug_check(text, text),
     snackbase._user_create(uuid, text, text, int, boolean, boolean, json), snackbase._user_json(snackbase.users)
    to snackbase_superadmin;
+-- Of people of one account; each refuses a caller of another one.
+grant execute on function
+    snackbase._sessions_end(uuid, uuid), snackbase._password_set(uuid, uuid, text),
+    snackbase._verification_send(uuid, uuid), snackbase._reset_send(uuid, uuid)
+   to snackbase_admin, snackbase_superadmin;
 grant execute on function
     snackbase.audit_verify(uuid, bigint, boolean, int, text), snackbase.audit_verify_report(json)
    to snackbase_gateway, snackbase_superadmin, snackbase_member;
@@ -381,6 +387,7 @@ select pg_catalog.pg_extension_config_dump('snackbase.groups', '');
 select pg_catalog.pg_extension_config_dump('snackbase.users_groups', '');
 select pg_catalog.pg_extension_config_dump('snackbase.sessions', '');
 select pg_catalog.pg_extension_config_dump('snackbase.refresh_tokens', '');
+select pg_catalog.pg_extension_config_dump('snackbase.one_time_tokens', '');
 select pg_catalog.pg_extension_config_dump('snackbase.login_failures', '');
 select pg_catalog.pg_extension_config_dump('snackbase.login_failures_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.api_keys', '');

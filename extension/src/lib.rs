@@ -32,6 +32,7 @@ mod signatures;
 mod spi;
 mod stamp;
 mod subjects;
+mod tokens;
 
 use pgrx::prelude::*;
 
@@ -80,9 +81,14 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../../sql/046_tokens.sql",
+    name = "tokens",
+    requires = ["authentication", tokens::_token_make]
+);
+extension_sql_file!(
     "../../sql/047_lockout.sql",
     name = "lockout",
-    requires = ["authentication"]
+    requires = ["tokens"]
 );
 extension_sql_file!(
     "../../sql/049_api_keys.sql",

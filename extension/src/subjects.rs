@@ -197,7 +197,11 @@ fn master() -> Result<Option<[u8; KEY]>, Error> {
         .ok_or_else(|| Error::MasterKey("the file does not hold 64 hexadecimal digits".into()))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Error> {
+/// Bytes that nobody can guess.
+///
+/// # Errors
+/// [`Error::Internal`] when the system has none.
+pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0u8; N];
     // SAFETY: writes N bytes into an array of N bytes.
     if unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), N) } {

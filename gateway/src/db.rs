@@ -131,6 +131,8 @@ statements! {
         cross join lateral snackbase.signature_find(case when entered.done then $2 end, $3) as f";
     SignatureFailed = "select case when snackbase.enter($1, 'auth') then snackbase.signature_failed($2, $3, $4, $5, $6, $7, $8, $9) end";
     Logout = "select case when snackbase.enter($1, 'auth') then snackbase.auth_logout($2) end";
+    VerifyEmail = "select case when snackbase.enter($1, 'auth') then snackbase.auth_verify_email($2) end";
+    VerificationRequest = "select case when snackbase.enter($1, 'auth') then snackbase.auth_verification_request($2, $3, $4) end";
     Me = "select case when snackbase.enter($1, 'member') then snackbase.auth_me() end";
     ConfigurationStats = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_stats() end";
     ConfigurationRecent = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_recent($2) end";

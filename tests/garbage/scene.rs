@@ -77,6 +77,9 @@ pub const FIELDS: [&str; 17] = [
 const SYSTEM_SETTINGS: &str = "/admin/configuration/00000000-0000-4000-8000-000000000102";
 const TEMPLATE: &str = "/admin/email/templates/00000000-0000-4000-8000-000000000003";
 
+/// A token that confirms bob's address.
+const VERIFICATION: &str = "token-of-a-mail-to-bob";
+
 /// The list that the cursor belongs to.
 const SORTED: [(&str, &str); 3] = [
     ("filter", "{\"amount\": {\"$gte\": 0}}"),
@@ -87,7 +90,12 @@ const SORTED: [(&str, &str); 3] = [
 impl Scene {
     /// A world of its own with two collections and two records.
     pub async fn new() -> Self {
-        let world = World::with(&[("SNACKBASE_LOG_LEVEL", "warn")]).await;
+        // What a refused request left behind is looked for: nobody else may write meanwhile.
+        let world = World::with(&[
+            ("SNACKBASE_LOG_LEVEL", "warn"),
+            ("SNACKBASE_WORKER_ENABLED", "false"),
+        ])
+        .await;
         let mut scene = Self {
             world,
             target: String::new(),
@@ -123,6 +131,17 @@ impl Scene {
         self.record = present(&world.alice, "samples", &self.record, record).await;
         let another = json!({"label": "l", "amount": 1});
         self.another = present(&world.alice, "samples", &self.another, another).await;
+        let tokens = world.database.superuser().await;
+        tokens
+            .execute(
+                "insert into snackbase.one_time_tokens (account_id, user_id, purpose, email, token_hash, expires_at)
+                 select u.account_id, u.id, 'verification', u.email, snackbase._token_hash($1), now() + interval '1 day'
+                   from snackbase.users u where u.email = 'bob@example.com'
+                 on conflict do nothing",
+                &[&VERIFICATION],
+            )
+            .await
+            .expect("a superuser may");
         let macros = world.root.get("/macros").await.expect(200);
         let steady = macros
             .as_array()
@@ -642,6 +661,27 @@ impl Scene {
                 &[],
                 json!({"email": "reg@example.com", "password": "Correct-Horse-7-Battery",
                 "account_name": "Hooli", "account_slug": "hooli"}),
+            ),
+            sample(
+                anonymous,
+                "POST",
+                "/auth/send-verification",
+                &[],
+                json!({"email": "bob@example.com", "account": "acme"}),
+            ),
+            sample(
+                anonymous,
+                "POST",
+                "/auth/resend-verification",
+                &[],
+                json!({"email": "bob@example.com", "account": "acme"}),
+            ),
+            sample(
+                anonymous,
+                "POST",
+                "/auth/verify-email",
+                &[],
+                json!({"token": VERIFICATION}),
             ),
             sample(
                 root,

@@ -28,5 +28,6 @@ mod sessions;
 mod signatures;
 mod subjects;
 mod transfer;
+mod verification;
 mod verify;
 mod visitors;

@@ -1,6 +1,7 @@
 //! Mail, from the queue to a real server. The server is aiosmtpd; what it does is in `server.py`.
 
 mod delivery;
+pub mod flows;
 mod recorder;
 mod shared;
 

@@ -165,6 +165,13 @@ async fn build() -> (String, Value) {
     superadmin.post("/collections", posts).await.expect(201);
 
     gateway.stop().await;
+    // Their addresses are confirmed: what the registrations wanted to send is not waited for.
+    database
+        .superuser()
+        .await
+        .batch_execute("delete from snackbase.mail_outbox; delete from snackbase.one_time_tokens")
+        .await
+        .expect("a superuser may");
     database.wait_until_unused().await;
     (
         database.name,

@@ -109,6 +109,11 @@ pub struct Caller {
 #[derive(Clone, Debug)]
 pub struct CallerOrAnonymous(pub Caller);
 
+/// A [`Caller`] whose credential counts when it is good and is ignored when it is not: client libraries send a stale one along
+/// to the flows before a login.
+#[derive(Clone, Debug)]
+pub struct CallerIfAny(pub Option<Caller>);
+
 /// The first parameter of every statement. Shape: `docs/sql-api.md` §1.
 #[derive(Debug, Serialize)]
 pub struct Introduction<'a> {
@@ -298,6 +303,14 @@ impl FromRequestParts<State> for CallerOrAnonymous {
             origin: Origin::of(parts, state),
             signature: None,
         }))
+    }
+}
+
+impl FromRequestParts<State> for CallerIfAny {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Infallible> {
+        Ok(Self(Caller::from_request_parts(parts, state).await.ok()))
     }
 }
 

@@ -160,17 +160,23 @@ impl Fields {
 
     /// An address of mail, trimmed, with something on both sides of one `@`; required.
     pub fn email(&mut self, name: &str) -> String {
-        let text = self.text(name, 1..=usize::MAX);
+        self.require(name);
+        self.optional_email(name).unwrap_or_default()
+    }
+
+    /// As [`Fields::email`]; absent and null are `None`.
+    pub fn optional_email(&mut self, name: &str) -> Option<String> {
+        let text = self.optional_text(name, 1..=usize::MAX)?;
         let email = text.trim();
         let parts = email.split_once('@');
         let plain = |part: &str| !part.is_empty() && !part.contains('@');
         let valid = parts.is_some_and(|(local, domain)| plain(local) && plain(domain))
             && email.len() <= 254
             && !email.chars().any(|c| c.is_whitespace() || c.is_control());
-        if !valid && !text.is_empty() {
+        if !valid {
             self.note("value_error", name, "Input should be a valid address");
         }
-        email.to_owned()
+        valid.then(|| email.to_owned())
     }
 
     /// A password that is not longer than a password may be; required.

@@ -19,16 +19,7 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
     let password = fields.password("password");
     fields.finish()?;
 
-    let account = account
-        .as_deref()
-        .map(str::trim)
-        .filter(|account| !account.is_empty());
-    let base_domain = state.config.base_domain.as_deref();
-    let host_label = origin
-        .host
-        .as_deref()
-        .and_then(|host| account_label(host, base_domain))
-        .map(str::to_owned);
+    let (account, host_label) = named_account(&state, &origin, account);
     if account.is_none() && host_label.is_none() {
         let message = "Account is required".to_owned();
         return Err(Error::Faults(vec![FieldFault {
@@ -40,7 +31,7 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
     let nobody = origin.nobody();
     let found = state
         .database
-        .login(&nobody, account, host_label.as_deref(), email.trim())
+        .login(&nobody, account.as_deref(), host_label.as_deref(), email.trim())
         .await?;
     let found = found.filter(|login| login.auth_provider == "password");
     let hash = found.as_ref().and_then(|login| login.password_hash.clone());
@@ -95,6 +86,24 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
         "account": opened["account"],
         "user": opened["user"],
     })))
+}
+
+/// The account as the request names it, and as the host does. Source: identity contract §2.5.
+pub(super) fn named_account(
+    state: &State,
+    origin: &Origin,
+    account: Option<String>,
+) -> (Option<String>, Option<String>) {
+    let account = account
+        .map(|account| account.trim().to_owned())
+        .filter(|account| !account.is_empty());
+    let base_domain = state.config.base_domain.as_deref();
+    let host_label = origin
+        .host
+        .as_deref()
+        .and_then(|host| account_label(host, base_domain))
+        .map(str::to_owned);
+    (account, host_label)
 }
 
 /// The part of the host that names an account: the label in front of the base domain or, without one, the first of at

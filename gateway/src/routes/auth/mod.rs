@@ -5,6 +5,7 @@ pub mod logout;
 pub mod me;
 pub mod refresh;
 pub mod register;
+pub mod verification;
 
 use axum::Json;
 use axum::http::{HeaderValue, header};

@@ -1,0 +1,223 @@
+-- Tokens that go out by mail, once: the proof that an address is somebody's, and the new password of somebody who forgot it.
+-- contract identity.md §5.4. Only the SHA-256 of a token is stored; the text is in the queue of mail until that is sent.
+
+create table snackbase.one_time_tokens (
+    account_id uuid not null,
+    user_id uuid not null,
+    purpose text not null constraint one_time_tokens_purpose_check check (purpose in ('verification', 'reset')),
+    -- where it was sent, in lower case: using it proves that address and no other
+    email text not null constraint one_time_tokens_email_check check (email = lower(email)),
+    token_hash text not null constraint one_time_tokens_token_hash_key unique
+        constraint one_time_tokens_token_hash_check check (token_hash ~ '^[0-9a-f]{64}$'),
+    created_at timestamptz not null default clock_timestamp(),
+    expires_at timestamptz not null,
+    -- a new token takes the place of the one before
+    primary key (account_id, user_id, purpose, email),
+    foreign key (user_id, account_id) references snackbase.users (id, account_id) on delete cascade
+);
+create index one_time_tokens_expires_idx on snackbase.one_time_tokens (expires_at);
+-- one person in several accounts
+create index users_address_idx on snackbase.users (lower(email));
+
+create function snackbase._token_hash(token text) returns text
+language sql immutable strict parallel safe
+return encode(sha256(convert_to(token, 'UTF8')), 'hex');
+
+-- Address of the application that links in mail lead to, without a slash at the end.
+create function snackbase._app_url(in_account uuid) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return rtrim(coalesce((select c.config ->> 'app_url'
+                             from snackbase._configuration_candidates(in_account, 'system_settings') c
+                            where c.provider_name = 'system'), 'http://localhost:8000'), '/');
+end
+$$;
+
+-- Makes a token for one hour and queues the mail that holds it, in the running transaction.
+create function snackbase._token_send(in_account uuid, who uuid, wanted_purpose text, address text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    token text := snackbase._token_make();
+    ends timestamptz := clock_timestamp() + interval '1 hour';
+    url text := snackbase._app_url(in_account) || case wanted_purpose when 'reset' then '/reset-password' else '/verify-email' end
+                || '?token=' || token;
+begin
+    delete from snackbase.one_time_tokens t
+     where t.token_hash in (select o.token_hash from snackbase.one_time_tokens o
+                             where o.expires_at < clock_timestamp() - interval '1 day'
+                             order by o.expires_at
+                             limit 100
+                               for update skip locked);
+    perform snackbase._mail_enqueue(in_account, case wanted_purpose when 'reset' then 'password_reset' else 'email_verification' end, address,
+        jsonb_build_object('token', token, case wanted_purpose when 'reset' then 'reset_url' else 'verification_url' end, url,
+                           'email', address, 'expires_at', to_char(ends at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
+        || case wanted_purpose when 'reset' then jsonb_build_object('ip_address', snackbase.current_ip_address()) else '{}' end);
+    insert into snackbase.one_time_tokens as t (account_id, user_id, purpose, email, token_hash, expires_at)
+         values (in_account, who, wanted_purpose, lower(address), snackbase._token_hash(token), ends)
+    on conflict (account_id, user_id, purpose, email)
+      do update set token_hash = excluded.token_hash, created_at = clock_timestamp(), expires_at = excluded.expires_at;
+end
+$$;
+
+-- Sends a user the link that confirms its address; the link before stops to work. Not throttled: an administrator asks for
+-- it, or a registration. P0002: no such user.
+create function snackbase._verification_send(in_account uuid, who uuid) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    address text;
+begin
+    perform snackbase._account_of_caller_check(in_account);
+    select u.email into address from snackbase.users u where u.id = who and u.account_id = in_account;
+    if not found then
+        raise exception 'User not found' using errcode = 'P0002';
+    end if;
+    perform snackbase._token_send(in_account, who, 'verification', address);
+end
+$$;
+
+-- As before, with a link to a new password. 22023: the user logs in by another provider.
+create function snackbase._reset_send(in_account uuid, who uuid) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    person snackbase.users;
+begin
+    perform snackbase._account_of_caller_check(in_account);
+    select * into person from snackbase.users u where u.id = who and u.account_id = in_account;
+    if not found then
+        raise exception 'User not found' using errcode = 'P0002';
+    elsif person.auth_provider <> 'password' then
+        raise exception 'This user does not log in with a password' using errcode = '22023';
+    end if;
+    perform snackbase._token_send(in_account, who, 'reset', person.email);
+end
+$$;
+
+-- A new password, hashed by the gateway. Whoever knew the old one is out: all sessions end, links to a new password stop to
+-- work, and the lock that wrong passwords caused is opened. P0002: no such user.
+create function snackbase._password_set(in_account uuid, who uuid, hash text) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform snackbase._account_of_caller_check(in_account);
+    update snackbase.users u
+       set password_hash = hash, failed_login_attempts = 0, locked_until = null
+     where u.id = who and u.account_id = in_account;
+    if not found then
+        raise exception 'User not found' using errcode = 'P0002';
+    end if;
+    delete from snackbase.login_failures f where f.user_id = who;
+    delete from snackbase.one_time_tokens t where t.account_id = in_account and t.user_id = who and t.purpose = 'reset';
+    perform snackbase._sessions_end(in_account, who);
+end
+$$;
+
+-- POST /auth/verify-email. The address that the token was sent to must still be the user's. 22023 for any token that does
+-- not do: unknown, used, expired, replaced.
+create function snackbase.auth_verify_email(token text) returns json
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    spent snackbase.one_time_tokens;
+    person snackbase.users;
+begin
+    -- one statement decides who of several uses it
+    delete from snackbase.one_time_tokens t
+     where t.token_hash = snackbase._token_hash(token) and t.purpose = 'verification' and t.expires_at > clock_timestamp()
+    returning * into spent;
+    update snackbase.users u
+       set email_verified = true, email_verified_at = coalesce(u.email_verified_at, clock_timestamp())
+     where u.id = spent.user_id and u.account_id = spent.account_id and lower(u.email) = spent.email
+    returning * into person;
+    if not found then
+        raise exception 'The link is not valid or has expired' using errcode = '22023';
+    end if;
+    return json_build_object('message', 'The email address is confirmed',
+        'user', json_build_object('id', person.id, 'email', person.email, 'email_verified', person.email_verified));
+end
+$$;
+
+-- Whether a mail of this type may go to this address on somebody's asking: three in an hour. Requests for one address wait for
+-- each other, so that none is counted by two.
+create function snackbase._mail_allowed(in_account uuid, address text, wanted_type text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_advisory_xact_lock(hashtextextended(format('%s %s %s', in_account, wanted_type, lower(address)), 0));
+    return (
+        select count(*) < 3
+          from snackbase.mail_outbox m
+         where m.account_id = in_account and lower(m.recipient) = lower(address) and m.template_type = wanted_type
+           and m.created_at > clock_timestamp() - interval '1 hour'
+    );
+end
+$$;
+
+-- Sends a token to a user, or does the same work and undoes it: who asks cannot tell from the time whether there is such a user.
+create function snackbase._token_offer(in_account uuid, who uuid, wanted_purpose text, address text, wanted boolean) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    allowed boolean := snackbase._mail_allowed(in_account, address,
+        case wanted_purpose when 'reset' then 'password_reset' else 'email_verification' end);
+begin
+    perform snackbase._token_send(coalesce(in_account, '00000000-0000-0000-0000-000000000000'), coalesce(who, gen_random_uuid()),
+        wanted_purpose, address);
+    if not (wanted and allowed) then
+        raise exception 'not to be sent' using errcode = 'P0001';
+    end if;
+exception when raise_exception or foreign_key_violation or check_violation or not_null_violation then
+    -- undone: nobody to send it to, too many, or no address at all
+    null;
+end
+$$;
+
+-- POST /auth/send-verification and /auth/resend-verification. Of a user: for its own address, or for another one that it
+-- wants to confirm beforehand. Of a visitor: for the user of that address who has not confirmed it, in the account that is
+-- named, else in the newest. Always true.
+create function snackbase.auth_verification_request(account text, host_label text, address text) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    person snackbase.users;
+    named text := coalesce(nullif(trim(account), ''), host_label);
+    target text := nullif(trim(address), '');
+    wanted boolean;
+begin
+    if snackbase.is_authenticated() then
+        select * into person from snackbase.users u
+         where u.id = snackbase.current_user_uuid() and u.account_id = snackbase.current_account_id()
+           for update;
+        target := coalesce(target, person.email);
+        wanted := case when lower(target) = lower(person.email) then not person.email_verified
+            -- nobody writes to the whole world from here
+            else 3 > (select count(*) from snackbase.one_time_tokens t
+                       where t.account_id = person.account_id and t.user_id = person.id and t.purpose = 'verification'
+                         and t.email <> lower(person.email) and t.email <> lower(target)
+                         and t.created_at > clock_timestamp() - interval '1 hour') end;
+    else
+        select * into person from snackbase.users u
+         where lower(u.email) = lower(target) and u.is_active and not u.email_verified
+           and (named is null or u.account_id = snackbase._account_find(named))
+         order by u.created_at desc
+         limit 1;
+        -- as the user wrote it when it signed up
+        target := coalesce(person.email, target);
+        wanted := person.id is not null;
+    end if;
+    perform snackbase._token_offer(person.account_id, person.id, 'verification', target, wanted);
+    return true;
+end
+$$;
