@@ -118,6 +118,7 @@ mod tests {
              _sessions_end snackbase_owner\n\
              _subject_hold snackbase_owner\n\
              _subject_key_destroy snackbase_owner\n\
+             _user_guard snackbase_owner\n\
              _verification_send snackbase_owner\n\
              audit_anchor_claim snackbase_owner\n\
              audit_anchor_done snackbase_owner\n\
@@ -270,7 +271,8 @@ mod tests {
     #[pg_test]
     fn every_setting_is_superuser_set_and_defined_by_the_library() {
         ask("select name || ' ' || context from pg_settings where name like 'snackbase.%' order by 1").says(
-            "snackbase.account_id superuser\n\
+            "snackbase.account_admin_manages_users superuser\n\
+             snackbase.account_id superuser\n\
              snackbase.api_key_max_per_user superuser\n\
              snackbase.audit_checkpoint_interval_ms superuser\n\
              snackbase.audit_databases postmaster\n\
@@ -283,7 +285,9 @@ mod tests {
              snackbase.es_user_id superuser\n\
              snackbase.es_username superuser\n\
              snackbase.expand_max_depth superuser\n\
+             snackbase.group_writes_admin_only superuser\n\
              snackbase.ip_address superuser\n\
+             snackbase.is_demo superuser\n\
              snackbase.login_lockout_seconds superuser\n\
              snackbase.login_lockout_threshold superuser\n\
              snackbase.login_rate_limit_per_minute superuser\n\

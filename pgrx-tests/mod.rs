@@ -27,6 +27,7 @@ mod macros;
 mod mail;
 mod migrations;
 mod patterns;
+mod people;
 mod permissions;
 mod reading;
 mod records;

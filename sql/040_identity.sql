@@ -159,28 +159,78 @@ return json_build_object('id', (person).id, 'email', (person).email,
                 where ug.account_id = (person).account_id and ug.user_id = (person).id),
     'last_login', snackbase.rfc3339((person).last_login), 'token_type', 'jwt', 'email_verified', (person).email_verified);
 
--- User of contract identity.md §4 (the administrators' view).
-create function snackbase._user_json(person snackbase.users) returns json
+-- User of contract identity.md §4 (the administrators' view); NULL when the caller sees no such user. Named by keys and not by a
+-- row: administrators of an account may read every column but the password's hash.
+create function snackbase._user_json(in_account uuid, who uuid) returns json
 language sql stable
 set search_path = pg_catalog, pg_temp
 return (
-    select json_build_object('id', (person).id, 'email', (person).email, 'account_id', (person).account_id,
-        'account_code', a.account_code, 'account_name', a.name, 'role_id', (person).role_id, 'role_name', r.name, 'role', r.name,
-        'is_active', (person).is_active, 'auth_provider', (person).auth_provider, 'auth_provider_name', (person).auth_provider_name,
-        'external_id', (person).external_id, 'external_email', (person).external_email, 'profile_data', (person).profile_data,
-        'email_verified', (person).email_verified, 'email_verified_at', snackbase.rfc3339((person).email_verified_at),
-        'created_at', snackbase.rfc3339((person).created_at), 'updated_at', snackbase.rfc3339((person).updated_at),
-        'last_login', snackbase.rfc3339((person).last_login), 'locked_until', snackbase.rfc3339((person).locked_until),
+    select json_build_object('id', u.id, 'email', u.email, 'account_id', u.account_id,
+        'account_code', a.account_code, 'account_name', a.name, 'role_id', u.role_id, 'role_name', r.name, 'role', r.name,
+        'is_active', u.is_active, 'auth_provider', u.auth_provider, 'auth_provider_name', u.auth_provider_name,
+        'external_id', u.external_id, 'external_email', u.external_email, 'profile_data', u.profile_data,
+        'email_verified', u.email_verified, 'email_verified_at', snackbase.rfc3339(u.email_verified_at),
+        'created_at', snackbase.rfc3339(u.created_at), 'updated_at', snackbase.rfc3339(u.updated_at),
+        'last_login', snackbase.rfc3339(u.last_login), 'locked_until', snackbase.rfc3339(u.locked_until),
         'groups', (select coalesce(json_agg(g.name order by g.name), '[]')
                      from snackbase.users_groups ug
                      join snackbase.groups g on g.id = ug.group_id and g.account_id = ug.account_id
-                    where ug.account_id = (person).account_id and ug.user_id = (person).id))
-      from snackbase.accounts a, snackbase.roles r
-     where a.id = (person).account_id and r.id = (person).role_id
+                    where ug.account_id = u.account_id and ug.user_id = u.id))
+      from snackbase.users u
+      join snackbase.accounts a on a.id = u.account_id
+      join snackbase.roles r on r.id = u.role_id
+     where u.id = who and u.account_id = in_account
 );
 
--- Creates a user; the unique index speaks of an address only within its own account.
+-- Says of a violated constraint of table users which field of a request it is about: 23505 or 23514 with a DETAIL of fields.
+create function snackbase._user_refuse(violated text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- users_email_check speaks of the field email, and so on
+    field text := regexp_replace(violated, '^users_(.*)_(check|key)$', '\1');
+    sentence text := case field
+        when 'email' then 'A user with this email already exists in this account'
+        else 'A user with this external id already exists in this account'
+    end;
+begin
+    if violated like '%\_key' then
+        raise exception '%', sentence using errcode = '23505',
+            detail = json_build_array(json_build_object('field', field, 'message', sentence, 'code', 'taken'))::text;
+    end if;
+    raise exception 'Validation error' using errcode = '23514',
+        detail = json_build_array(json_build_object('field', field, 'message', format('Not a valid %s', field),
+            'code', case field when 'email' then 'invalid_email_format' else 'invalid_value' end))::text;
+end
+$$;
+
+-- Creates a user, as whoever calls, and answers the id; the unique index speaks of an address only within its own account.
 -- `provider` holds auth_provider and, for others than password, auth_provider_name, external_id, external_email, profile_data.
+create function snackbase._user_insert(
+    in_account uuid, address text, hash text, in_role int, active boolean, verified boolean, provider json default '{}')
+returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    violated text;
+    created uuid;
+begin
+    insert into snackbase.users (account_id, email, password_hash, role_id, is_active, email_verified, email_verified_at,
+                                 auth_provider, auth_provider_name, external_id, external_email, profile_data)
+         values (in_account, trim(address), hash, in_role, active, verified, case when verified then clock_timestamp() end,
+                 coalesce(provider ->> 'auth_provider', 'password'), provider ->> 'auth_provider_name', provider ->> 'external_id',
+                 provider ->> 'external_email', nullif(provider ->> 'profile_data', 'null')::jsonb)
+      returning id into created;
+    return created;
+exception when unique_violation or check_violation then
+    get stacked diagnostics violated = constraint_name;
+    perform snackbase._user_refuse(violated);
+end
+$$;
+
+-- The same for whoever may read all of the row.
 create function snackbase._user_create(
     in_account uuid, address text, hash text, in_role int, active boolean, verified boolean, provider json default '{}')
 returns snackbase.users
@@ -188,26 +238,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    failed text;
+    person uuid := snackbase._user_insert(in_account, address, hash, in_role, active, verified, provider);
     created snackbase.users;
 begin
-    insert into snackbase.users (account_id, email, password_hash, role_id, is_active, email_verified, email_verified_at,
-                                 auth_provider, auth_provider_name, external_id, external_email, profile_data)
-         values (in_account, trim(address), hash, in_role, active, verified, case when verified then clock_timestamp() end,
-                 coalesce(provider ->> 'auth_provider', 'password'), provider ->> 'auth_provider_name', provider ->> 'external_id',
-                 provider ->> 'external_email', nullif(provider ->> 'profile_data', 'null')::jsonb)
-      returning * into created;
+    select * into created from snackbase.users u where u.id = person and u.account_id = in_account;
     return created;
-exception
-    when unique_violation then
-        raise exception 'A user with this email already exists in this account' using errcode = '23505',
-            detail = '[{"field": "email", "message": "A user with this email already exists in this account", "code": "taken"}]';
-    when check_violation then
-        -- users_email_check speaks of the field email, and so on
-        get stacked diagnostics failed = constraint_name;
-        failed := regexp_replace(failed, '^users_(.*)_check$', '\1');
-        raise exception 'Validation error' using errcode = '23514',
-            detail = json_build_array(json_build_object('field', failed, 'message', format('Not a valid %s', failed),
-                'code', case failed when 'email' then 'invalid_email_format' else 'invalid_value' end))::text;
 end
 $$;

@@ -82,6 +82,19 @@ create policy member on snackbase.audit_import_entry for select to snackbase_mem
 create policy member on snackbase.audit_import_break for select to snackbase_member using ((select snackbase.is_audit_reader()));
 create policy member on snackbase.macros for select to snackbase_member using (true);
 
+-- Administrators of an account: they read what is said of its people and groups, and write it unless the setting takes that away.
+-- The system account is managed by superadmins, whoever is taken for its administrator.
+create policy admin on snackbase.accounts for select to snackbase_admin using (id = (select snackbase.current_account_id()));
+create policy admin on snackbase.roles for select to snackbase_admin using (true);
+create policy admin on snackbase.users for select to snackbase_admin using (true);
+create policy admin_insert on snackbase.users for insert to snackbase_admin
+    with check ((select current_setting('snackbase.account_admin_manages_users')::boolean) and account_id <> '00000000-0000-0000-0000-000000000000');
+create policy admin_update on snackbase.users for update to snackbase_admin
+    using ((select current_setting('snackbase.account_admin_manages_users')::boolean) and account_id <> '00000000-0000-0000-0000-000000000000')
+    with check (true);
+create policy admin on snackbase.groups for select to snackbase_admin using (true);
+create policy admin on snackbase.users_groups for select to snackbase_admin using (true);
+
 -- What somebody else's SQL (macros) may read of the core tables: the people, groups and roles of its account, and no
 -- password hash. Policy `account` binds it as it binds members.
 create policy hook on snackbase.accounts for select to snackbase_hook using (id = (select snackbase.current_account_id()));
@@ -100,6 +113,16 @@ grant select on snackbase.macros to snackbase_member, snackbase_superadmin;
 grant select on snackbase.permissions to snackbase_superadmin;
 grant select on snackbase.accounts, snackbase.groups, snackbase.users_groups, snackbase.roles to snackbase_hook;
 grant select (id, account_id, email, role_id, is_active, email_verified, created_at, updated_at) on snackbase.users to snackbase_hook;
+
+grant select on snackbase.accounts, snackbase.roles, snackbase.groups, snackbase.users_groups to snackbase_admin;
+-- Everything but the hash, which is written and never read; and nobody of an account is removed.
+grant select (id, account_id, email, role_id, is_active, email_verified, email_verified_at, last_login, failed_login_attempts, locked_until,
+              auth_provider, auth_provider_name, external_id, external_email, profile_data, created_at, updated_at),
+      insert (account_id, email, password_hash, role_id, is_active, email_verified, email_verified_at,
+              auth_provider, auth_provider_name, external_id, external_email, profile_data),
+      update (email, role_id, is_active, email_verified, email_verified_at,
+              auth_provider, auth_provider_name, external_id, external_email, profile_data)
+   on snackbase.users to snackbase_admin;
 
 grant select, insert, update, delete on snackbase.accounts, snackbase.account_code_counter, snackbase.roles, snackbase.users,
                 snackbase.groups, snackbase.users_groups
@@ -245,7 +268,7 @@ grant execute on function
     snackbase.permission_drop(bigint)
    to snackbase_gateway, snackbase_superadmin;
 grant execute on function
-    snackbase._role_json(snackbase.roles), snackbase._role_find(bigint), snackbase._role_store(bigint, json), snackbase._misfit(text, text, text),
+    snackbase._role_json(snackbase.roles), snackbase._role_find(bigint), snackbase._role_store(bigint, json),
     snackbase._permission_json(text, snackbase.permissions), snackbase._permission_set(int, text, text, text, json)
    to snackbase_superadmin;
 grant execute on function snackbase._macro_run(bigint, json), snackbase._time_limit(int), snackbase._time_limit_end() to snackbase_superadmin;
@@ -289,16 +312,23 @@ grant execute on function
     snackbase.migration_list(), snackbase.migration_history(), snackbase.migration_current(),
     snackbase._migration_text(snackbase.migrations),
     snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text),
-    snackbase.user_create(json), snackbase.user_verify(uuid),
-    snackbase._account_create(text, text, text, boolean), snackbase._account_detail(snackbase.accounts), snackbase._account_find(text),
+    snackbase._account_create(text, text, text, boolean), snackbase._account_detail(snackbase.accounts),
     snackbase._account_code_take(), snackbase._account_code_after(int), snackbase._account_code_text(int), snackbase._account_code_value(text),
-    snackbase._slug_from(text), snackbase._slug_problem(text), snackbase._slug_check(text, text),
-    snackbase._user_create(uuid, text, text, int, boolean, boolean, json), snackbase._user_json(snackbase.users)
+    snackbase._slug_from(text), snackbase._slug_problem(text), snackbase._slug_check(text, text)
    to snackbase_superadmin;
 -- Of people of one account; each refuses a caller of another one.
 grant execute on function
     snackbase._sessions_end(uuid, uuid), snackbase._password_set(uuid, uuid, text),
     snackbase._verification_send(uuid, uuid), snackbase._reset_send(uuid, uuid)
+   to snackbase_admin, snackbase_superadmin;
+-- People, for administrators of an account and superadmins.
+grant execute on function
+    snackbase.people_check(), snackbase.user_list(json), snackbase.user_view(uuid), snackbase.user_create(json),
+    snackbase.user_change(uuid, json), snackbase.user_drop(uuid), snackbase.user_verify(uuid)
+   to snackbase_gateway, snackbase_admin, snackbase_superadmin;
+grant execute on function
+    snackbase._account_find(text), snackbase._user_account(uuid), snackbase._role_wanted(json), snackbase._containing(text), snackbase._misfit(text, text, text),
+    snackbase._user_insert(uuid, text, text, int, boolean, boolean, json), snackbase._user_refuse(text), snackbase._user_json(uuid, uuid)
    to snackbase_admin, snackbase_superadmin;
 grant execute on function
     snackbase.audit_verify(uuid, bigint, boolean, int, text), snackbase.audit_verify_report(json)
@@ -310,8 +340,7 @@ grant execute on function
     snackbase.collection_export(text), snackbase.collection_import(json),
     snackbase.migration_plan(json), snackbase.migration_generate(json),
     snackbase.migration_list(), snackbase.migration_history(), snackbase.migration_current(),
-    snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text),
-    snackbase.user_create(json), snackbase.user_verify(uuid)
+    snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text)
    to snackbase_gateway;
 grant execute on function snackbase.doctor() to snackbase_superadmin;
 grant execute on function

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use snackbase_core::rules;
 
 use crate::error::Error;
+use crate::fresh::Fresh;
 use crate::json::JsonText;
 use crate::{caller, credentials, guc, signatures, spi};
 
@@ -240,12 +241,16 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
         "superadmin" if superadmin => Some("snackbase_superadmin"),
         "superadmin" if anonymous => return Err(Error::AuthenticationRequired),
         "superadmin" => return Err(Error::SuperadminRequired),
-        "member" | "admin" | "audit" if anonymous => return Err(Error::AuthenticationRequired),
+        "member" | "people" | "admin" | "audit" if anonymous => return Err(Error::AuthenticationRequired),
         _ if superadmin => Some("snackbase_superadmin"),
         "member" => Some("snackbase_member"),
         "audit" => match &identity {
             Some(identity) if administers(identity)? => Some("snackbase_member"),
             _ => return Err(Error::SuperadminRequired),
+        },
+        "people" => match &identity {
+            Some(identity) if administers(identity)? => Some("snackbase_admin"),
+            _ => Some("snackbase_member"),
         },
         "admin" => match &identity {
             Some(identity) if administers(identity)? => Some("snackbase_admin"),
@@ -472,6 +477,21 @@ pub fn groups() -> Result<Vec<String>, Error> {
 #[pg_extern(stable, parallel_restricted)]
 fn in_group(name: &str) -> Result<bool, ErrorReport> {
     Ok(groups()?.iter().any(|group| group == name))
+}
+
+/// Is there another active superadmin? Sees what is committed now, in any isolation level, and what this transaction did.
+#[pg_extern(volatile, parallel_unsafe)]
+fn _superadmin_remains(besides: Uuid) -> Result<bool, ErrorReport> {
+    let statement = "
+        select exists (select from snackbase.users u
+                        where u.account_id operator(pg_catalog.=) '00000000-0000-0000-0000-000000000000'
+                          and u.is_active and u.id operator(pg_catalog.<>) $1)";
+    let mut remains = false;
+    Fresh::begin().read(statement, &[besides.into()], |row| {
+        remains = row.get(1).unwrap_or(false);
+        Ok(())
+    })?;
+    Ok(remains)
 }
 
 /// How the caller was authenticated, or NULL when nobody was introduced.

@@ -133,6 +133,10 @@ static LOGIN_LOCKOUT_SECONDS: GucSetting<i32> = GucSetting::<i32>::new(900);
 static LOGIN_RATE_LIMIT_PER_MINUTE: GucSetting<i32> = GucSetting::<i32>::new(10);
 /// How many active keys a user may have; read by `sql/049_api_keys.sql`.
 static API_KEY_MAX_PER_USER: GucSetting<i32> = GucSetting::<i32>::new(10);
+/// Who manages people; read by policies and by `sql/043_people.sql` and its neighbours.
+static ACCOUNT_ADMIN_MANAGES_USERS: GucSetting<bool> = GucSetting::<bool>::new(true);
+static GROUP_WRITES_ADMIN_ONLY: GucSetting<bool> = GucSetting::<bool>::new(true);
+static IS_DEMO: GucSetting<bool> = GucSetting::<bool>::new(false);
 
 /// The sealer of the audit trail; `docs/operating.md` says how to use them.
 static AUDIT_DATABASES: Text = Text::new(None);
@@ -254,6 +258,30 @@ pub fn register() {
         &API_KEY_MAX_PER_USER,
         0,
         1000,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"snackbase.account_admin_manages_users",
+        c"Whether users of role admin manage the people of their account.",
+        c"Off: superadmins alone do.",
+        &ACCOUNT_ADMIN_MANAGES_USERS,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"snackbase.group_writes_admin_only",
+        c"Whether only administrators write groups and their members.",
+        c"Off: every user writes those of the own account, but not the group pii_access.",
+        &GROUP_WRITES_ADMIN_ONLY,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"snackbase.is_demo",
+        c"Whether this is a demonstration, whose superadmins nobody changes.",
+        c"On: email, role, password and activity of superadmins are refused to change.",
+        &IS_DEMO,
         GucContext::Suset,
         GucFlags::default(),
     );
