@@ -60,6 +60,7 @@ statements! {
     RecordsDeleteMany = "select case when snackbase.enter($1, 'delete') then snackbase.records_delete_many($2, $3) end";
     Superadmin = "select snackbase.enter($1, 'superadmin')";
     Administrator = "select snackbase.enter($1, 'admin')";
+    PeopleManager = "select case when snackbase.enter($1, 'admin') then snackbase.people_check() end";
     AuditReader = "select snackbase.enter($1, 'audit')";
     CollectionList = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_list($2, $3, $4, $5, $6) end";
     CollectionNames = "select case when snackbase.enter($1, 'superadmin') then snackbase.collection_names() end";
@@ -111,12 +112,16 @@ statements! {
     AccountList = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_list($2, $3, $4, $5, $6) end";
     AccountCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_create($2, $3) end";
     AccountView = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_view($2) end";
-    UserCreate = "select case when snackbase.enter($1, 'superadmin') then snackbase.user_create($2) end";
-    UserVerify = "select case when snackbase.enter($1, 'superadmin') then snackbase.user_verify($2) end";
     ApiKeyList = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_list($2, $3) end";
     ApiKeyCreate = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_create($2, $3, $4, $5, $6, $7) end";
     ApiKeyView = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_view($2) end";
     ApiKeyRevoke = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_revoke($2) end";
+    UserList = "select case when snackbase.enter($1, 'admin') then snackbase.user_list($2) end";
+    UserCreate = "select case when snackbase.enter($1, 'admin') then snackbase.user_create($2) end";
+    UserView = "select case when snackbase.enter($1, 'admin') then snackbase.user_view($2) end";
+    UserChange = "select case when snackbase.enter($1, 'admin') then snackbase.user_change($2, $3) end";
+    UserDrop = "select case when snackbase.enter($1, 'admin') then snackbase.user_drop($2) end";
+    UserVerify = "select case when snackbase.enter($1, 'admin') then snackbase.user_verify($2) end";
     Register = "select case when snackbase.enter($1, 'auth') then snackbase.auth_register($2, $3, $4, $5) end";
     // A function that returns rows cannot stand in `case`; the reference to `entered` keeps the order.
     LoginFind = "select f.user_id, f.account_id, f.password_hash, f.auth_provider, f.is_active, f.email_verified

@@ -6,6 +6,7 @@
 mod court;
 mod envelope;
 mod listed;
+mod people;
 mod random;
 mod scene;
 mod wire;

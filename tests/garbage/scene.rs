@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use snackbase_e2e::{Api, World};
 
+use super::people::{self, People};
 use super::wire::Request;
 
 /// Who sends a request.
@@ -42,6 +43,8 @@ pub struct Scene {
     custom_macro: String,
     role: String,
     key: String,
+    /// Ids of people, groups and accounts that may be spoilt.
+    pub people: People,
     cursor: String,
 }
 
@@ -105,6 +108,7 @@ impl Scene {
             custom_macro: String::new(),
             role: String::new(),
             key: String::new(),
+            people: People::default(),
             cursor: String::new(),
         };
         scene.restore().await;
@@ -196,6 +200,7 @@ impl Scene {
             }
         };
         self.key = key["id"].as_str().expect("an id").to_owned();
+        self.people.restore(world).await;
         let entries = world.root.get("/audit-logs?limit=1").await.expect(200);
         self.entry = entries["items"][0]["id"].to_string();
         let page = world
@@ -237,6 +242,7 @@ impl Scene {
             self.custom_macro.as_str(),
             self.role.as_str(),
             self.key.as_str(),
+            self.people.person.as_str(),
             self.world.user_id("bob"),
         ];
         let segments = path.strip_prefix("/records").unwrap_or(path).split('/');
@@ -259,6 +265,12 @@ impl Scene {
 
     /// One valid request for every route, those that remove something last.
     pub fn samples(&self) -> Vec<Sample> {
+        let mut samples = people::samples(&self.people);
+        samples.extend(self.other_samples());
+        samples
+    }
+
+    fn other_samples(&self) -> Vec<Sample> {
         let sample = |who, method, path: &str, query: &[(&'static str, &str)], body| Sample {
             who,
             method,

@@ -107,7 +107,6 @@ async fn only_superadmins_manage() {
         "GET /accounts/acme",
         "GET /collections",
         "POST /collections",
-        "POST /users",
     ] {
         let line = |name, caller, status, contains| Scenario {
             name,

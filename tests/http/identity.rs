@@ -55,7 +55,7 @@ async fn a_registration_has_to_be_confirmed_before_it_logs_in() {
         .alice
         .post(&format!("/users/{user}/verify"), json!({}))
         .await
-        .expect(403);
+        .expect(404);
     world
         .root
         .post(&format!("/users/{user}/verify"), json!({}))

@@ -28,6 +28,7 @@ mod sessions;
 mod signatures;
 mod subjects;
 mod transfer;
+mod users;
 mod verification;
 mod verify;
 mod visitors;

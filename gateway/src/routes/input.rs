@@ -239,6 +239,30 @@ impl Fields {
         number
     }
 
+    /// Checks a whole number within a range, written as a number or in a text; absent and null fit.
+    pub fn optional_whole(&mut self, name: &str, range: RangeInclusive<i64>) {
+        let number = match self.object.get(name) {
+            None | Some(Value::Null) => return,
+            Some(Value::String(text)) if !text.starts_with('+') => text.parse().ok(),
+            Some(value) => value.as_i64(),
+        };
+        if !number.is_some_and(|number| range.contains(&number)) {
+            self.note("int_type", name, "Input should be a whole number in range");
+        }
+    }
+
+    /// Checks an object; absent and null fit.
+    pub fn optional_object(&mut self, name: &str) {
+        if self.has(name) {
+            self.object(name);
+        }
+    }
+
+    /// Whether the key is there and not null.
+    pub fn has(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// An id; absent and null are `None`.
     pub fn optional_id(&mut self, name: &str) -> Option<uuid::Uuid> {
         let id = match self.object.get(name) {
@@ -353,6 +377,42 @@ impl<'a> Query<'a> {
             self.note("uuid_parsing", name, "Input should be a UUID");
         }
         id
+    }
+
+    /// Rows to skip and rows at most, from `skip` and `limit` or from `page` and `page_size`.
+    pub fn pages(&mut self, usual: i64, most: i64) -> (i64, i64) {
+        let skip = self.number("skip", 0..=i64::MAX);
+        let limit = self.number("limit", 1..=most);
+        let page = self.number("page", 1..=i64::MAX / most);
+        let size = self.number("page_size", 1..=most);
+        let limit = limit.or(size).unwrap_or(usual);
+        (skip.unwrap_or_else(|| (page.unwrap_or(1) - 1) * limit), limit)
+    }
+
+    /// A column to sort by, with `-` in front of it to descend: from `sort`, written so, or from `sort_by` and `sort_order`, which
+    /// descends unless it says `asc`. `None` when neither is given.
+    pub fn sort(&mut self, usual: &'static str, columns: &'static [&'static str]) -> Option<String> {
+        let sort = self.text("sort").filter(|sort| !sort.is_empty());
+        let by = self.word("sort_by", columns);
+        let order = self.word("sort_order", &["asc", "desc"]);
+        if let Some(sort) = sort {
+            let column = sort.strip_prefix(['-', '+', ' ']).unwrap_or(&sort);
+            if !columns.contains(&column) {
+                self.note(
+                    "enum",
+                    "sort",
+                    format!("Input should be one of {}", columns.join(", ")),
+                );
+            }
+            return Some(match sort.starts_with('-') {
+                true => format!("-{column}"),
+                false => column.to_owned(),
+            });
+        }
+        (by.is_some() || order.is_some()).then(|| match order {
+            Some("asc") => by.unwrap_or(usual).to_owned(),
+            _ => format!("-{}", by.unwrap_or(usual)),
+        })
     }
 
     /// One of a few words, in any case.

@@ -55,7 +55,11 @@ pub fn app(state: State) -> Router {
         .at("/accounts", get(accounts::list).post(accounts::create))
         .at("/accounts/{account}", get(accounts::view))
         .at("/admin/subjects/erase", post(subjects::erase))
-        .at("/users", post(users::create))
+        .at("/users", get(users::list).post(users::create))
+        .at(
+            "/users/{id}",
+            get(users::view).patch(users::change).delete(users::remove),
+        )
         .at("/users/{id}/verify", post(users::verify))
         .at("/collections", get(collections::list).post(collections::define))
         .at("/collections/names", get(collections::names))
@@ -213,6 +217,12 @@ async fn for_administrators<T>(state: &State, caller: &Caller, input: Result<T, 
 /// As [`for_superadmins`], for a request that readers of the audit trail may make as well.
 async fn for_audit_readers<T>(state: &State, caller: &Caller, input: Result<T, Error>) -> Result<T, Error> {
     only_for(state, caller, Statement::AuditReader, input).await
+}
+
+/// As [`for_superadmins`], for a request about people that administrators of an account may make as well, unless a setting
+/// leaves people to superadmins.
+async fn for_people_managers<T>(state: &State, caller: &Caller, input: Result<T, Error>) -> Result<T, Error> {
+    only_for(state, caller, Statement::PeopleManager, input).await
 }
 
 async fn only_for<T>(

@@ -90,7 +90,11 @@ const GUARDED: &[(&str, &str)] = &[
     ("GET", "/api/v1/accounts"),
     ("POST", "/api/v1/accounts"),
     ("GET", "/api/v1/accounts/acme"),
+    ("GET", "/api/v1/users"),
     ("POST", "/api/v1/users"),
+    ("GET", "/api/v1/users/00000000-0000-0000-0000-000000000001"),
+    ("PATCH", "/api/v1/users/00000000-0000-0000-0000-000000000001"),
+    ("DELETE", "/api/v1/users/00000000-0000-0000-0000-000000000001"),
     (
         "POST",
         "/api/v1/users/00000000-0000-0000-0000-000000000001/verify",
@@ -244,7 +248,6 @@ async fn an_unknown_route_is_404_and_a_wrong_method_405() {
         // Names of routers are no collections.
         "/api/v1/codelists",
         "/api/v1/webhooks/",
-        "/api/v1/users/1",
         "/api/v1/realtime/x",
         "/api/v1/auth",
         "/api/v1/f",
@@ -256,7 +259,7 @@ async fn an_unknown_route_is_404_and_a_wrong_method_405() {
     for (method, path) in [
         ("PATCH", "/api/v1/collections/posts"),
         ("GET", "/api/v1/auth/login"),
-        ("GET", "/api/v1/users"),
+        ("PUT", "/api/v1/users"),
         ("POST", "/health"),
         ("DELETE", "/api/v1/records/posts"),
     ] {
@@ -331,7 +334,10 @@ async fn a_route_for_superadmins_asks_who_is_there_before_it_says_what_does_not_
         ("GET", "/api/v1/audit-logs/x/proof", ""),
         ("GET", "/api/v1/audit-logs/checkpoint?block=0", ""),
         ("GET", "/api/v1/audit-logs/consistency?from=x", ""),
+        ("GET", "/api/v1/users?sort=password_hash", ""),
         ("POST", "/api/v1/users", "{}"),
+        ("PATCH", "/api/v1/users/x", "{}"),
+        ("DELETE", "/api/v1/users/x", ""),
         ("POST", "/api/v1/users/x/verify", ""),
     ] {
         let answer = ask(

@@ -1,15 +1,72 @@
-//! Users, for superadmins. Source: identity contract §4.5 (25 and 30).
+//! Users, for superadmins and for administrators of their own account. Source: identity contract §4.5 (24–31).
 
-use axum::http::StatusCode;
-use serde_json::Value;
+use axum::http::{StatusCode, Uri};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::for_superadmins;
-use super::input::{Fields, Path};
+use super::for_people_managers;
+use super::input::{Fields, Path, Query};
 use crate::auth::{Caller, password};
 use crate::db::{Json, JsonText, Statement};
 use crate::error::Error;
 use crate::state::State;
+
+/// The id in the path of a request.
+type Id = Result<Path<Uuid>, Error>;
+
+const PROVIDERS: [&str; 4] = ["password", "oauth", "saml", "platform"];
+
+/// What users can be sorted by.
+const SORTED_BY: [&str; 14] = [
+    "id",
+    "email",
+    "account_id",
+    "account_code",
+    "account_name",
+    "role_id",
+    "role",
+    "role_name",
+    "is_active",
+    "email_verified",
+    "auth_provider",
+    "created_at",
+    "updated_at",
+    "last_login",
+];
+
+/// `GET /users`, with `skip`, `limit` and `sort`, or with `page`, `page_size`, `sort_by` and `sort_order`.
+pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error> {
+    let wanted = for_people_managers(&state, &caller, wanted(uri.query())).await?;
+    state
+        .database
+        .json(&caller, Statement::UserList, &[&wanted])
+        .await
+}
+
+fn wanted(query: Option<&str>) -> Result<JsonText, Error> {
+    let mut query = Query::new(query);
+    let mut wanted = Map::new();
+    if let Some(account) = query.id("account_id") {
+        wanted.insert("account_id".to_owned(), account.to_string().into());
+    }
+    if let Some(role) = query.number("role_id", 1..=i32::MAX.into()) {
+        wanted.insert("role_id".to_owned(), role.into());
+    }
+    if let Some(active) = query.flag("is_active") {
+        wanted.insert("is_active".to_owned(), active.into());
+    }
+    if let Some(search) = query.text("search") {
+        wanted.insert("search".to_owned(), search.into());
+    }
+    let (skip, limit) = query.pages(30, 100);
+    wanted.insert("skip".to_owned(), skip.into());
+    wanted.insert("limit".to_owned(), limit.into());
+    if let Some(sort) = query.sort("created_at", &SORTED_BY) {
+        wanted.insert("sort".to_owned(), sort.into());
+    }
+    query.finish()?;
+    Ok(JsonText(Value::Object(wanted).to_string().into()))
+}
 
 /// `POST /users`. The password is replaced by its hash; everything else is forwarded. Whether the caller may do this is
 /// asked first: a hash costs too much to make it for anybody.
@@ -18,23 +75,20 @@ pub async fn create(
     caller: Caller,
     body: Result<Fields, Error>,
 ) -> Result<(StatusCode, Json), Error> {
-    state.database.flag(&caller, Statement::Superadmin, &[]).await?;
+    state
+        .database
+        .flag(&caller, Statement::PeopleManager, &[])
+        .await?;
     let mut fields = body?;
     let email = fields.email("email");
-    fields.text("account_id", 36..=36);
-    fields.require("role_id");
-    let provider = fields.optional_text("auth_provider", 1..=50);
+    fields.optional_text("account_id", 36..=36);
+    role(&mut fields);
+    let provider = provider(&mut fields);
     let password = fields.optional_text("password", 1..=password::LONGEST);
     let mut body = fields.finish()?;
 
     let hash = match password {
-        Some(password) => {
-            let faults = state.passwords.faults(&password);
-            if !faults.is_empty() {
-                return Err(Error::NestedFaults(faults));
-            }
-            state.passwords.hash(password).await?
-        }
+        Some(password) => hashed(&state, password).await?,
         None if provider.as_deref().unwrap_or("password") == "password" => {
             return Err(Error::BadRequest(
                 "Password is required for the provider 'password'",
@@ -57,8 +111,82 @@ pub async fn create(
     Ok((StatusCode::CREATED, user))
 }
 
+/// The hash of a password that somebody chose, if the policy allows it.
+async fn hashed(state: &State, password: String) -> Result<String, Error> {
+    let faults = state.passwords.faults(&password);
+    if !faults.is_empty() {
+        return Err(Error::NestedFaults(faults));
+    }
+    state.passwords.hash(password).await
+}
+
+/// Checks `role_id`, a number or one in a text, and `role`, a name. Whether there is such a role is the database's to say.
+fn role(fields: &mut Fields) {
+    fields.optional_whole("role_id", 1..=i32::MAX.into());
+    fields.optional_text("role", 1..=50);
+}
+
+/// Checks what describes where a user comes from; answers the provider.
+fn provider(fields: &mut Fields) -> Option<String> {
+    let provider = fields.optional_text("auth_provider", 1..=50);
+    if provider
+        .as_deref()
+        .is_some_and(|provider| !PROVIDERS.contains(&provider))
+    {
+        let msg = format!("Input should be one of {}", PROVIDERS.join(", "));
+        fields.note("enum", "auth_provider", msg);
+    }
+    fields.optional_flag("is_active");
+    fields.optional_text("auth_provider_name", 1..=100);
+    fields.optional_text("external_id", 1..=500);
+    fields.optional_text("external_email", 1..=254);
+    fields.optional_object("profile_data");
+    provider
+}
+
+/// `GET /users/{id}`.
+pub async fn view(state: State, caller: Caller, path: Id) -> Result<Json, Error> {
+    one(&state, &caller, path, Statement::UserView).await
+}
+
+/// `PATCH /users/{id}`: what is absent stays.
+pub async fn change(
+    state: State,
+    caller: Caller,
+    path: Id,
+    body: Result<Fields, Error>,
+) -> Result<Json, Error> {
+    let read = |mut fields: Fields| {
+        let email = fields.has("email").then(|| fields.email("email"));
+        role(&mut fields);
+        provider(&mut fields);
+        let mut changes = fields.finish()?;
+        if let Some(email) = email {
+            changes.insert("email".to_owned(), email.into());
+        }
+        Ok(JsonText(Value::Object(changes).to_string().into()))
+    };
+    let input = path.and_then(|path| body.and_then(read).map(|changes| (path, changes)));
+    let (Path(id), changes) = for_people_managers(&state, &caller, input).await?;
+    state
+        .database
+        .json(&caller, Statement::UserChange, &[&id, &changes])
+        .await
+}
+
+/// `DELETE /users/{id}`: deactivates.
+pub async fn remove(state: State, caller: Caller, path: Id) -> Result<StatusCode, Error> {
+    let Path(id) = for_people_managers(&state, &caller, path).await?;
+    state.database.flag(&caller, Statement::UserDrop, &[&id]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// `POST /users/{id}/verify`.
-pub async fn verify(state: State, caller: Caller, path: Result<Path<Uuid>, Error>) -> Result<Json, Error> {
-    let Path(id) = for_superadmins(&state, &caller, path).await?;
-    state.database.json(&caller, Statement::UserVerify, &[&id]).await
+pub async fn verify(state: State, caller: Caller, path: Id) -> Result<Json, Error> {
+    one(&state, &caller, path, Statement::UserVerify).await
+}
+
+async fn one(state: &State, caller: &Caller, path: Id, statement: Statement) -> Result<Json, Error> {
+    let Path(id) = for_people_managers(state, caller, path).await?;
+    state.database.json(caller, statement, &[&id]).await
 }
