@@ -300,4 +300,93 @@ mod tests {
             )
             .says("Héllo Bye");
     }
+    #[pg_test]
+    fn imported_entries_are_listed_page_by_page() {
+        let scene = Scene::new();
+        let list = |person: &Person, query: Json| {
+            person
+                .ask(
+                    "audit",
+                    &format!(
+                        "select snackbase.audit_imported_list({})",
+                        quoted(&query.to_string())
+                    ),
+                )
+                .json()
+        };
+        let ids = |page: &Json| -> Vec<i64> {
+            let items = page["items"].as_array().expect("items");
+            items.iter().filter_map(|item| item["id"].as_i64()).collect()
+        };
+        let mut hers = log(&scene.ada.account);
+        hers[1]["extra_metadata"] = Json::Null;
+        let first = import(&scene, &hers).json()["import_id"].clone();
+        let second = import(&scene, &log(&scene.ada.account)).json()["import_id"].clone();
+        import(&scene, &log(&scene.bob.account)).answer();
+
+        let page = list(&scene.ada, json!({}));
+        assert_eq!((&page["total"], ids(&page)), (&json!(4), vec![9, 7, 9, 7]));
+        assert_eq!(list(&scene.root, json!({}))["total"], 6);
+        assert_eq!(
+            list(&scene.ada, json!({"account_id": scene.bob.account}))["total"],
+            0
+        );
+        assert_eq!(
+            list(&scene.root, json!({"account_id": scene.bob.account}))["total"],
+            2
+        );
+        let page = list(&scene.ada, json!({"sort_order": "asc", "skip": 1, "limit": 2}));
+        assert_eq!((&page["total"], ids(&page)), (&json!(4), vec![9, 7]));
+        assert_eq!(
+            (&page["items"][0]["import_id"], &page["items"][1]["import_id"]),
+            (&first, &second)
+        );
+        let past = list(&scene.ada, json!({"skip": 9}));
+        assert_eq!((&past["total"], ids(&past)), (&json!(4), vec![]));
+        for (query, total) in [
+            (json!({"import_id": first}), 2),
+            (json!({"operation": "create"}), 2),
+            (json!({"auth_method": "jwt"}), 3),
+            (
+                json!({"record_id": "post_001", "table_name": "col_posts", "user_id": "u1"}),
+                4,
+            ),
+            (json!({"record_id": "post_002"}), 0),
+            (json!({"from_date": "2026-01-02T03:04:06Z"}), 2),
+            (json!({"to_date": "2026-01-02T03:04:05Z"}), 0),
+        ] {
+            assert_eq!(list(&scene.ada, query.clone())["total"], total, "{query}");
+        }
+
+        // An entry as lists have it, what the log says of its checksum, and where it is from.
+        let item = &list(&scene.root, json!({"import_id": first, "operation": "CREATE"}))["items"][0];
+        assert_eq!(item.as_object().map(|members| members.len()), Some(24));
+        assert_eq!(
+            (
+                &item["new_value"],
+                &item["hash_version"],
+                &item["masked"],
+                &item["checksum"]
+            ),
+            (&json!("Héllo"), &json!(1), &json!(false), &hers[0]["checksum"])
+        );
+        let item = &list(&scene.ada, json!({"import_id": first, "operation": "UPDATE"}))["items"][0];
+        assert_eq!(
+            (&item["new_value"], &item["masked"], &item["extra_metadata"]),
+            (&json!("***"), &json!(true), &Json::Null)
+        );
+
+        let call = |query: &str| format!("select snackbase.audit_imported_list('{query}')");
+        for query in [
+            r#"{"limit": 501}"#,
+            r#"{"import_id": "x"}"#,
+            r#"{"sort_order": "up"}"#,
+            "[]",
+        ] {
+            scene.root.ask("audit", &call(query)).refused("22023");
+        }
+        scene.alf.ask("audit", &call("{}")).refused("42501");
+        let none = scene.alf.ask("member", &call("{}")).json();
+        assert_eq!((&none["total"], &none["items"]), (&json!(0), &json!([])));
+    }
 }

@@ -170,10 +170,11 @@ alter function snackbase.audit_import_finish(bigint) owner to snackbase_owner;
 -- Operators in what these ask mean PostgreSQL's own, whatever search_path the session has.
 alter function snackbase.audit_list(json) set search_path = pg_catalog, pg_temp;
 alter function snackbase.audit_view(bigint) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_imported_list(json) set search_path = pg_catalog, pg_temp;
 alter function snackbase.audit_export(json) set search_path = pg_catalog, pg_temp;
 alter function snackbase.record_at(text, text, timestamptz, uuid) set search_path = pg_catalog, pg_temp;
 alter function snackbase.account_at(uuid, timestamptz) set search_path = pg_catalog, pg_temp;
-alter function snackbase.audit_proof(bigint) set search_path = pg_catalog, pg_temp;
+alter function snackbase.audit_proof(bigint, bigint) set search_path = pg_catalog, pg_temp;
 alter function snackbase.audit_consistency(bigint, bigint) set search_path = pg_catalog, pg_temp;
 alter function snackbase.audit_checkpoint_view(bigint) set search_path = pg_catalog, pg_temp;
 alter function snackbase.audit_account_export(uuid, bigint, bigint[]) set search_path = pg_catalog, pg_temp;
@@ -281,12 +282,12 @@ grant execute on function
     snackbase.records_create_many(text, json), snackbase.records_update_many(text, json), snackbase.records_delete_many(text, json)
    to snackbase_gateway, snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, snackbase_superadmin;
 grant execute on function
-    snackbase.audit_list(json), snackbase.audit_view(bigint), snackbase.audit_export(json),
+    snackbase.audit_list(json), snackbase.audit_view(bigint), snackbase.audit_export(json), snackbase.audit_imported_list(json),
     snackbase.record_at(text, text, timestamptz, uuid), snackbase.account_at(uuid, timestamptz),
     snackbase._audit_header(snackbase.audit_change), snackbase._audit_sees_everything(), snackbase._audit_shown(text, text, text),
     snackbase._audit_header_hash(uuid, text, text, timestamptz, text, text, text, timestamptz, text, text, bigint, text, text, text, text, text, text),
     snackbase._audit_chain(bytea, json, bytea), snackbase._audit_entries(bytea, json, bytea), snackbase.auth_me(),
-    snackbase.audit_proof(bigint), snackbase.audit_consistency(bigint, bigint), snackbase.audit_checkpoint_view(bigint),
+    snackbase.audit_proof(bigint, bigint), snackbase.audit_consistency(bigint, bigint), snackbase.audit_checkpoint_view(bigint),
     snackbase.audit_account_export(uuid, bigint, bigint[])
    to snackbase_gateway, snackbase_member, snackbase_superadmin;
 -- The gateway evaluates these calls before it has a role, so it needs the right to name them; each looks at the caller itself,

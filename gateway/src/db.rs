@@ -98,6 +98,7 @@ statements! {
     MacroTest = "select case when snackbase.enter($1, 'superadmin') then snackbase.macro_test($2, $3) end";
     AuditList = "select case when snackbase.enter($1, 'audit') then snackbase.audit_list($2) end";
     AuditView = "select case when snackbase.enter($1, 'audit') then snackbase.audit_view($2) end";
+    AuditImportedList = "select case when snackbase.enter($1, 'audit') then snackbase.audit_imported_list($2) end";
     // In the select list the rows are made as they are fetched; in FROM the server would collect them first.
     AuditExport = "select snackbase.audit_export(case when entered.done then $2::json end) from snackbase.enter($1, 'audit') as entered(done)";
     AuditAccountExport = "select snackbase.audit_account_export(case when entered.done then $2::uuid end, $3, $4) || e'\\n' from snackbase.enter($1, 'audit') as entered(done)";
@@ -106,7 +107,7 @@ statements! {
     AuditStatus = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_status() end";
     AuditAnchorClaim = "select case when snackbase.enter($1, 'auth') then snackbase.audit_anchor_claim($2, $3, $4) end";
     AuditAnchorDone = "select case when snackbase.enter($1, 'auth') then snackbase.audit_anchor_done($2, $3, $4) end";
-    AuditProof = "select case when snackbase.enter($1, 'audit') then snackbase.audit_proof($2) end";
+    AuditProof = "select case when snackbase.enter($1, 'audit') then snackbase.audit_proof($2, $3) end";
     AuditConsistency = "select case when snackbase.enter($1, 'audit') then snackbase.audit_consistency($2, $3) end";
     AuditCheckpoint = "select case when snackbase.enter($1, 'audit') then to_json(snackbase.audit_checkpoint_view($2)) end";
     AccountList = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_list($2, $3, $4, $5, $6) end";

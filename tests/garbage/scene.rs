@@ -471,6 +471,21 @@ impl Scene {
                 none(),
             ),
             sample(root, "GET", "/audit-logs/{entry}", &[], none()),
+            sample(
+                root,
+                "GET",
+                "/audit-logs/imported",
+                &[
+                    ("import_id", "1"),
+                    ("table_name", "col_samples"),
+                    ("auth_method", "jwt"),
+                    ("from_date", "2024-01-01T00:00:00Z"),
+                    ("skip", "0"),
+                    ("limit", "5"),
+                    ("sort_order", "asc"),
+                ],
+                none(),
+            ),
             sample(root, "GET", "/admin/configuration/stats", &[], none()),
             sample(
                 root,

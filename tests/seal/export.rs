@@ -109,22 +109,22 @@ async fn readers_export_their_account_and_outsiders_verify_it() {
     );
 
     // Proof and checkpoint come the same way.
-    let id = session
+    let own = session
         .value(&format!(
             "select id * 2048 + 1 from snackbase.audit_change
               where account_id = '{acme}' and table_name = 'col_posts' order by id limit 1"
         ))
         .await;
-    let proof = world.alice.get(&format!("/audit-logs/{id}/proof")).await;
+    let proof = world.alice.get(&format!("/audit-logs/{own}/proof")).await;
     outsider.accepts(&["proof", &outsider.file("proof", &proof.text)]);
     world
         .carol
-        .get(&format!("/audit-logs/{id}/proof"))
+        .get(&format!("/audit-logs/{own}/proof"))
         .await
         .expect(404);
     world
         .bob
-        .get(&format!("/audit-logs/{id}/proof"))
+        .get(&format!("/audit-logs/{own}/proof"))
         .await
         .expect(403);
     let note = world.carol.get("/audit-logs/checkpoint").await.text;
@@ -139,13 +139,46 @@ async fn readers_export_their_account_and_outsiders_verify_it() {
         .expect(200);
     world.bob.get("/audit-logs/checkpoint").await.expect(403);
 
+    // An imported entry is proved by its id in the log. It is carol's: alice has no such entry, bob reads no trail.
+    let listed = world.carol.get("/audit-logs/imported").await.expect(200);
+    assert_eq!(listed["total"], 1);
+    let (id, import) = (&listed["items"][0]["id"], &listed["items"][0]["import_id"]);
+    let path = format!("/audit-logs/{id}/proof?import_id={import}");
+    let proof = world.carol.get(&path).await.text;
+    assert!(
+        proof.contains("{\"imported\":") && proof.contains("Héllo"),
+        "{proof}"
+    );
+    outsider.accepts(&["proof", &outsider.file("imported", &proof)]);
+    let forged = outsider.file("forged", &proof.replacen("Héllo", "Hallo", 1));
+    let (code, text) = outsider.verify(&["proof", &forged]);
+    assert!(code == 1 && text.starts_with("checksum\t"), "{code} {text}");
+    world.alice.get(&path).await.expect(404);
+    world.bob.get(&path).await.expect(403);
+    world
+        .carol
+        .get(&format!("/audit-logs/{id}/proof?import_id=999"))
+        .await
+        .expect(404);
+
     // Values are in clear in all this, so an admin who sees masks is refused.
     let out = format!(
         "delete from snackbase.users_groups where user_id = '{}'",
         world.user_id("alice")
     );
     session.batch_execute(&out).await.expect("alice sees masks");
-    for path in [export.to_owned(), format!("/audit-logs/{id}/proof")] {
+    session
+        .value(&format!(
+            "select snackbase.audit_import_finish(a.id)::text
+               from (select i.id, snackbase.audit_import_add(i.id, 1, array[$entry${}$entry$]) as breaks
+                       from (select snackbase.audit_import_begin('hers.jsonl') as id) i offset 0) a where a.breaks = 1",
+            entry.to_string().replace(globex, acme)
+        ))
+        .await;
+    let hers = world.alice.get("/audit-logs/imported").await.expect(200);
+    assert_eq!(hers["items"][0]["new_value"], "*****");
+    let imported = format!("/audit-logs/7/proof?import_id={}", hers["items"][0]["import_id"]);
+    for path in [export.to_owned(), format!("/audit-logs/{own}/proof"), imported] {
         let answer = world.alice.get(&path).await;
         assert!(answer.text.contains("pii_access"), "{}", answer.text);
         answer.expect(403);

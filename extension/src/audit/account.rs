@@ -1,6 +1,5 @@
 //! The trail of one account for somebody who does not trust this database: `docs/ledger.md` §8.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use pgrx::datum::{DatumWithOid, Uuid};
@@ -10,12 +9,13 @@ use snackbase_core::ledger::Hash;
 use snackbase_core::ledger::export::{
     AccountPart, BlockLine, ChangeLine, CheckpointLine, End, FORMAT, ImportedLine, Key, Line, Manifest,
 };
-use snackbase_core::ledger::lines::{ColumnText, EntryV1, Hex, Path};
+use snackbase_core::ledger::lines::{ColumnText, Hex, Path};
 use snackbase_core::ledger::note::VerifierKey;
 
 use super::entry;
 use super::evidence::{
-    BLOCK, BLOCK_WIDTH, BlockRow, BlockTree, CHANGE, Change, account_place, damaged, hash, number, want,
+    BLOCK, BLOCK_WIDTH, BlockRow, BlockTree, CHANGE, Change, IMPORTED, Imported, account_place, damaged,
+    hash, number, want,
 };
 use super::history::readable_account;
 use super::proof::newest_block;
@@ -276,44 +276,13 @@ impl Export {
     }
 }
 
-/// What [`imported`] reads, of `snackbase.audit_import_entry e`.
-const IMPORTED: &str = "e.id, e.computed, e.account_id::text, e.column_name, e.es_reason, e.es_timestamp, e.es_username, e.extra_metadata::text,
-       e.ip_address, e.new_value, e.occurred_at, e.old_value, e.operation, e.previous_hash, e.record_id, e.request_id, e.table_name,
-       e.user_agent, e.user_email, e.user_id, e.user_name";
-
 /// The line of one imported entry.
 fn imported(row: &Row<'_>) -> Result<String, Error> {
-    let text = |column| Ok::<_, Error>(Cow::Owned(want::<String>(row, column)?));
-    let text_or_null = |column| Ok::<_, Error>(row.get::<String>(column)?.map(Cow::Owned));
-    let instant = |column| {
-        let instant = row.get::<TimestampWithTimeZone>(column)?;
-        Ok::<_, Error>(instant.map(|instant| Cow::Owned(timestamp_micros_text(instant))))
-    };
-    let metadata = row.get::<String>(8)?.map(|text| serde_json::from_str(&text));
+    let imported = Imported::read(row)?;
     Ok(line(&Line::Imported(ImportedLine {
-        id: want(row, 1)?,
-        checksum: Hex(hash(row, 2)?),
-        entry: EntryV1 {
-            account_id: text(3)?,
-            column_name: text(4)?,
-            es_reason: text_or_null(5)?,
-            es_timestamp: instant(6)?,
-            es_username: text_or_null(7)?,
-            extra_metadata: metadata.transpose().map_err(|_| damaged())?.unwrap_or_default(),
-            ip_address: text_or_null(9)?,
-            new_value: text_or_null(10)?,
-            occurred_at: instant(11)?.ok_or_else(damaged)?,
-            old_value: text_or_null(12)?,
-            operation: text(13)?,
-            previous_hash: text_or_null(14)?,
-            record_id: text(15)?,
-            request_id: text_or_null(16)?,
-            table_name: text(17)?,
-            user_agent: text_or_null(18)?,
-            user_email: text(19)?,
-            user_id: text(20)?,
-            user_name: text(21)?,
-        },
+        id: imported.id,
+        checksum: Hex(imported.computed),
+        entry: imported.entry,
     })))
 }
 

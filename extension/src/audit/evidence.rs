@@ -1,11 +1,12 @@
 //! What proofs and exports read of the ledger: changes as texts, blocks, and the trees over them. Everything is read as
 //! the caller, so row security decides; only the hashes of other accounts beside a path are read as the owner.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use pgrx::datum::{FromDatum, Uuid};
 use pgrx::prelude::*;
-use snackbase_core::ledger::lines::HeadText;
+use snackbase_core::ledger::lines::{EntryV1, HeadText};
 use snackbase_core::ledger::merkle::{
     Joined, Node, consistency_path_from, inclusion_path, inclusion_path_from,
 };
@@ -117,6 +118,65 @@ impl Change {
             user_id: &self.user_id,
             user_name: &self.user_name,
         }
+    }
+}
+
+/// What [`Imported::read`] reads, of `snackbase.audit_import_entry e`.
+pub const IMPORTED: &str = "e.id, e.computed, e.account_id::text, e.column_name, e.es_reason, e.es_timestamp, e.es_username, e.extra_metadata::text,
+       e.ip_address, e.new_value, e.occurred_at, e.old_value, e.operation, e.previous_hash, e.record_id, e.request_id, e.table_name,
+       e.user_agent, e.user_email, e.user_id, e.user_name";
+
+/// How many columns that are.
+pub const IMPORTED_WIDTH: usize = 21;
+
+/// One stored entry of hash version 1.
+pub struct Imported {
+    /// Its number in the original log.
+    pub id: i64,
+    /// The checksum of what is stored.
+    pub computed: Hash,
+    /// What is hashed.
+    pub entry: EntryV1<'static>,
+}
+
+impl Imported {
+    /// Reads [`IMPORTED`] from the first columns of a row.
+    ///
+    /// # Errors
+    /// As [`Change::read`].
+    pub fn read(row: &Row<'_>) -> Result<Imported, Error> {
+        let text = |column| Ok::<_, Error>(Cow::Owned(want::<String>(row, column)?));
+        let text_or_null = |column| Ok::<_, Error>(row.get::<String>(column)?.map(Cow::Owned));
+        let instant = |column| {
+            let instant = row.get::<TimestampWithTimeZone>(column)?;
+            Ok::<_, Error>(instant.map(|instant| Cow::Owned(timestamp_micros_text(instant))))
+        };
+        let metadata = row.get::<String>(8)?.map(|text| serde_json::from_str(&text));
+        Ok(Imported {
+            id: want(row, 1)?,
+            computed: hash(row, 2)?,
+            entry: EntryV1 {
+                account_id: text(3)?,
+                column_name: text(4)?,
+                es_reason: text_or_null(5)?,
+                es_timestamp: instant(6)?,
+                es_username: text_or_null(7)?,
+                extra_metadata: metadata.transpose().map_err(|_| damaged())?.unwrap_or_default(),
+                ip_address: text_or_null(9)?,
+                new_value: text_or_null(10)?,
+                occurred_at: instant(11)?.ok_or_else(damaged)?,
+                old_value: text_or_null(12)?,
+                operation: text(13)?,
+                previous_hash: text_or_null(14)?,
+                record_id: text(15)?,
+                request_id: text_or_null(16)?,
+                table_name: text(17)?,
+                user_agent: text_or_null(18)?,
+                user_email: text(19)?,
+                user_id: text(20)?,
+                user_name: text(21)?,
+            },
+        })
     }
 }
 

@@ -12,10 +12,21 @@ use crate::db::{Argument, Json, Statement};
 use crate::error::Error;
 use crate::state::State;
 
-/// `GET /audit-logs/{id}/proof`.
-pub async fn proof(state: State, caller: Caller, path: Result<Path<i64>, Error>) -> Result<Json, Error> {
-    let Path(id) = for_audit_readers(&state, &caller, path).await?;
-    state.database.json(&caller, Statement::AuditProof, &[&id]).await
+/// `GET /audit-logs/{id}/proof`; with `?import_id=` of the entry that has the id in that imported log.
+pub async fn proof(
+    state: State,
+    caller: Caller,
+    path: Result<Path<i64>, Error>,
+    uri: Uri,
+) -> Result<Json, Error> {
+    let mut query = Query::new(uri.query());
+    let import = query.number("import_id", 1..=i64::MAX);
+    let wanted = path.and_then(|Path(id)| query.finish().map(|()| id));
+    let id = for_audit_readers(&state, &caller, wanted).await?;
+    state
+        .database
+        .json(&caller, Statement::AuditProof, &[&id, &import])
+        .await
 }
 
 /// `GET /audit-logs/consistency?from=&to=`: from block 1 and to the newest, unless said otherwise.

@@ -146,6 +146,7 @@ pub fn app(state: State) -> Router {
         .at("/audit-logs/export", get(audit::export::export))
         .at("/audit-logs/verify", get(audit::verify::verify))
         .at("/audit-logs/status", get(audit::status))
+        .at("/audit-logs/imported", get(audit::imported))
         .at("/audit-logs/checkpoint", get(ledger::checkpoint))
         .at("/audit-logs/ledger-export", get(ledger::export))
         .at("/audit-logs/consistency", get(ledger::consistency))

@@ -7,8 +7,10 @@ use crate::json::{write_optional, write_text};
 /// One column of one change, as it is shown. Instants are RFC 3339 in UTC; hashes are 64 lower-case hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// Number of the entry; negative for an imported one.
+    /// Number of the entry; of an imported one, its number in the log.
     pub id: i64,
+    /// The import, for an imported one.
+    pub import_id: Option<i64>,
     /// The account of the data.
     pub account_id: &'a str,
     /// `CREATE`, `UPDATE` or `DELETE`.
@@ -43,8 +45,8 @@ pub struct Entry<'a> {
     pub request_id: Option<&'a str>,
     /// When.
     pub occurred_at: &'a str,
-    /// The entry's own hash.
-    pub checksum: &'a str,
+    /// The entry's own hash. Of an imported one, what the log says.
+    pub checksum: Option<&'a str>,
     /// The hash before it.
     pub previous_hash: Option<&'a str>,
     /// JSON text of an object, `auth_method` among its members.
@@ -61,6 +63,7 @@ pub struct Entry<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Field {
+    ImportId,
     Id,
     AccountId,
     Operation,
@@ -86,6 +89,34 @@ pub enum Field {
     HashVersion,
     Masked,
 }
+
+/// What an entry of an import says: where it is in which log, and what an entry of ours says.
+pub const IMPORTED: &[Field] = &[
+    Field::ImportId,
+    Field::Id,
+    Field::AccountId,
+    Field::Operation,
+    Field::TableName,
+    Field::RecordId,
+    Field::ColumnName,
+    Field::OldValue,
+    Field::NewValue,
+    Field::UserId,
+    Field::UserEmail,
+    Field::UserName,
+    Field::EsUsername,
+    Field::EsReason,
+    Field::EsTimestamp,
+    Field::IpAddress,
+    Field::UserAgent,
+    Field::RequestId,
+    Field::OccurredAt,
+    Field::Checksum,
+    Field::PreviousHash,
+    Field::ExtraMetadata,
+    Field::HashVersion,
+    Field::Masked,
+];
 
 /// What an entry says, in the order of the contract, and what else its hash needs.
 pub const FULL: &[Field] = &[
@@ -145,6 +176,7 @@ impl Field {
     /// Its name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::ImportId => "import_id",
             Self::Id => "id",
             Self::AccountId => "account_id",
             Self::Operation => "operation",
@@ -192,6 +224,7 @@ impl Field {
 
     pub(super) fn of<'a>(self, entry: &Entry<'a>) -> Value<'a> {
         match self {
+            Self::ImportId => Value::Number(entry.import_id),
             Self::Id => Value::Number(Some(entry.id)),
             Self::AccountId => Value::Text(Some(entry.account_id)),
             Self::Operation => Value::Text(Some(entry.operation)),
@@ -210,7 +243,7 @@ impl Field {
             Self::UserAgent => Value::Text(entry.user_agent),
             Self::RequestId => Value::Text(entry.request_id),
             Self::OccurredAt => Value::Text(Some(entry.occurred_at)),
-            Self::Checksum => Value::Text(Some(entry.checksum)),
+            Self::Checksum => Value::Text(entry.checksum),
             Self::PreviousHash => Value::Text(entry.previous_hash),
             Self::ExtraMetadata => Value::Json(entry.extra_metadata),
             Self::RecordVersion => Value::Number(entry.record_version),
@@ -262,6 +295,7 @@ pub(super) mod tests {
 
     pub(in crate::trail) const ENTRY: Entry<'static> = Entry {
         id: 2049,
+        import_id: None,
         account_id: "550e8400-e29b-41d4-a716-446655440000",
         operation: "UPDATE",
         table_name: "col_posts",
@@ -279,7 +313,7 @@ pub(super) mod tests {
         user_agent: None,
         request_id: None,
         occurred_at: "2026-01-02T03:04:05Z",
-        checksum: "ab",
+        checksum: Some("ab"),
         previous_hash: None,
         extra_metadata: r#"{"auth_method": "jwt"}"#,
         record_version: Some(2),

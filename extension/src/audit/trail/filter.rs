@@ -63,9 +63,22 @@ impl Query {
             .filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| Error::Malformed(format!("{name} is a whole number from {least} to {most}")))
     }
+
+    /// Whether the newest comes first, as it does unless asked otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for an order that is none.
+    pub fn is_descending(&self) -> Result<bool, Error> {
+        let order = self.text("sort_order").map(|order| order.to_lowercase());
+        match order.as_deref() {
+            None | Some("desc") => Ok(true),
+            Some("asc") => Ok(false),
+            Some(_) => Err(Error::Malformed("sort_order is asc or desc".into())),
+        }
+    }
 }
 
-/// Conditions over `snackbase.audit_change c`, and their arguments: texts.
+/// Conditions over changes or imported entries `c`, and their arguments: texts.
 pub struct Filter {
     /// Joined by `and`; `true` when nothing is asked for.
     pub condition: String,
@@ -73,18 +86,31 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The filter of a query: contract `audit.md` §3.1.
+    /// The filter of a query over `snackbase.audit_change c`: contract `audit.md` §3.1.
     ///
     /// # Errors
     /// [`Error::Shape`] for a date that is none.
     pub fn new(query: &Query) -> Result<Filter, Error> {
+        let mut filter = Self::of_entries(query)?;
+        if query.text("account_id").is_none() && query.text("record_id").is_some() && !bound()? {
+            filter
+                .condition
+                .push_str(&format!(" and (c.account_id, c.table_name) in ({OWNERS})"));
+        }
+        Ok(filter)
+    }
+
+    /// The same over any `c` that has an entry's columns.
+    ///
+    /// # Errors
+    /// As [`Filter::new`].
+    pub fn of_entries(query: &Query) -> Result<Filter, Error> {
         let mut filter = Filter {
             condition: "true".into(),
             arguments: Vec::new(),
         };
-        let account = query.text("account_id");
-        if let Some(account) = &account {
-            match uuid_of(account) {
+        if let Some(account) = query.text("account_id") {
+            match uuid_of(&account) {
                 Some(account) => filter.add("c.account_id = {}::uuid", account.to_string()),
                 None => filter.condition.push_str(" and false"),
             }
@@ -103,11 +129,6 @@ impl Filter {
                 None => {}
             }
         }
-        if account.is_none() && query.text("record_id").is_some() && !bound()? {
-            filter
-                .condition
-                .push_str(&format!(" and (c.account_id, c.table_name) in ({OWNERS})"));
-        }
         for (name, comparison) in [("from_date", ">="), ("to_date", "<=")] {
             let Some(text) = query.text(name) else { continue };
             let instant = parse_datetime(&text).ok_or_else(|| {
@@ -119,7 +140,8 @@ impl Filter {
         Ok(filter)
     }
 
-    fn add(&mut self, condition: &str, argument: String) {
+    /// One more condition; `{}` in it stands for the argument, a text.
+    pub fn add(&mut self, condition: &str, argument: String) {
         self.arguments.push(Some(argument));
         let parameter = format!("${}::text", self.arguments.len());
         self.condition.push_str(" and ");

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::json::JsonText;
 use crate::spi;
 
-/// Changes that are counted; how many there are beyond is the planner's estimate.
+/// Rows that are counted; how many there are beyond is the planner's estimate.
 const COUNTED: i64 = 100_000;
 
 /// What a list can be sorted by. The first two are in an index; by the others all changes that pass the filter are sorted.
@@ -38,15 +38,7 @@ fn audit_list(query: JsonText) -> Result<JsonText, ErrorReport> {
 fn list(query: &Query) -> Result<String, Error> {
     let skip = query.number("skip", 0, i64::MAX >> 1, 0)?;
     let limit = query.number("limit", 1, 500, 50)?;
-    let descending = match query
-        .text("sort_order")
-        .map(|order| order.to_lowercase())
-        .as_deref()
-    {
-        None | Some("desc") => true,
-        Some("asc") => false,
-        Some(_) => return Err(Error::Malformed("sort_order is asc or desc".into())),
-    };
+    let descending = query.is_descending()?;
     let wanted = query.text("sort_by");
     let sort = SORTS.into_iter().find(|name| wanted.as_deref() == Some(*name));
     let sort = sort.unwrap_or("occurred_at");
@@ -80,7 +72,8 @@ fn list(query: &Query) -> Result<String, Error> {
     let (total, estimated) = if shown < limit && (shown > 0 || skip == 0) {
         (skip + shown, false)
     } else {
-        count(&filter, if shown > 0 { skip + shown } else { 0 })?
+        let seen = if shown > 0 { skip + shown } else { 0 };
+        count("snackbase.audit_change c", "c.column_count", &filter, seen)?
     };
     Ok(format!(
         r#"{{"items":[{items}],"total":{total},"skip":{skip},"limit":{limit},"audit_logging_enabled":true,"total_is_estimate":{estimated}}}"#
@@ -147,29 +140,29 @@ impl Page {
     }
 }
 
-/// How many entries pass a filter, at least `seen`, and whether that is an estimate.
-fn count(filter: &Filter, seen: i64) -> Result<(i64, bool), Error> {
+/// How many entries pass a filter, at least `seen`, and whether that is an estimate. `entries`: those in one row of the relation.
+///
+/// # Errors
+/// [`Error::Spi`].
+pub fn count(relation: &str, entries: &str, filter: &Filter, seen: i64) -> Result<(i64, bool), Error> {
     let statement = format!(
-        "select count(*), coalesce(sum(k.column_count), 0)
-           from (select c.column_count from snackbase.audit_change c where {} limit {}) k",
+        "select count(*), coalesce(sum(k.entries), 0)
+           from (select {entries}::int as entries from {relation} where {} limit {}) k",
         filter.condition,
         COUNTED + 1
     );
     let arguments: Vec<DatumWithOid> = filter.arguments().into_iter().map(DatumWithOid::from).collect();
-    let (changes, entries) = spi::select(&statement, &arguments, |rows| {
-        let (changes, entries) = rows.first().get_two::<i64, i64>()?;
-        Ok((changes.unwrap_or(0), entries.unwrap_or(0)))
+    let (rows, entries) = spi::select(&statement, &arguments, |rows| {
+        let (rows, entries) = rows.first().get_two::<i64, i64>()?;
+        Ok((rows.unwrap_or(0), entries.unwrap_or(0)))
     })?;
-    if changes <= COUNTED {
+    if rows <= COUNTED {
         return Ok((entries.max(seen), false));
     }
-    let statement = format!(
-        "select 1 from snackbase.audit_change c where {}",
-        filter.condition
-    );
+    let statement = format!("select 1 from {relation} where {}", filter.condition);
     let expected = spi::estimate(&statement, filter.arguments())?;
-    // An estimate of changes, and the entries that a change has on average among those that were counted.
-    let estimate = (expected * entries as f64 / changes as f64) as i64;
+    // An estimate of rows, and the entries that a row has on average among those that were counted.
+    let estimate = (expected * entries as f64 / rows as f64) as i64;
     Ok((estimate.max(entries).max(seen), true))
 }
 

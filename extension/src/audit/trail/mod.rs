@@ -5,11 +5,13 @@
 //!
 //! - [`filter`]: what is asked for, as conditions over changes
 //! - [`list`]: one page, and how many entries there are
+//! - [`imported`]: the same of imported logs, which are stored entry by entry
 //! - [`export`]: all of it, piece by piece
 //! - [`masks`]: who sees which value
 
 mod export;
 mod filter;
+mod imported;
 mod list;
 pub mod masks;
 
@@ -134,6 +136,7 @@ impl Change {
             let (old, new) = (shown(mask, &place, column.old)?, shown(mask, &place, column.new)?);
             show(&Entry {
                 id: self.id * PER_CHANGE + index as i64 + 1,
+                import_id: None,
                 account_id: &self.account_id,
                 operation: &self.operation,
                 table_name: &self.table_name,
@@ -151,7 +154,7 @@ impl Change {
                 user_agent: self.user_agent.as_deref(),
                 request_id: self.request_id.as_deref(),
                 occurred_at: &self.occurred_at,
-                checksum: &hashes[index],
+                checksum: Some(&hashes[index]),
                 previous_hash: match index {
                     0 => first.as_deref(),
                     _ => Some(&hashes[index - 1]),

@@ -72,6 +72,21 @@ pub async fn status(state: State, caller: Caller) -> Result<Json, Error> {
     state.database.json(&caller, Statement::AuditStatus, &[]).await
 }
 
+/// `GET /audit-logs/imported`: a page of imported logs, filtered as `GET /audit-logs` is, and by `import_id`.
+pub async fn imported(state: State, caller: Caller, uri: Uri) -> Result<Json, Error> {
+    let mut query = Query::new(uri.query());
+    let import = query.number("import_id", 1..=i64::MAX);
+    let mut query = for_audit_readers(&state, &caller, wanted(query)).await?;
+    if let Some(import) = import {
+        query["import_id"] = import.into();
+    }
+    let query = JsonText(query.to_string().into());
+    state
+        .database
+        .json(&caller, Statement::AuditImportedList, &[&query])
+        .await
+}
+
 /// `GET /audit-logs/{id}`.
 pub async fn view(state: State, caller: Caller, path: Result<Path<i64>, Error>) -> Result<Json, Error> {
     let Path(id) = for_audit_readers(&state, &caller, path).await?;
