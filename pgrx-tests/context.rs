@@ -294,6 +294,79 @@ mod tests {
     }
 
     #[pg_test]
+    fn the_gateway_by_itself_is_the_system_and_nobody_else_is() {
+        let scene = Scene::with_notes();
+        let system = r#"{"kind":"system","user_agent":"snackbase-gateway"}"#;
+        ask_through_gateway(
+            system,
+            "auth",
+            "select concat_ws(' ', current_user, snackbase.current_account_id(), snackbase.current_auth_method(),
+                              snackbase.current_user_id(), snackbase.current_user_email(), snackbase.current_actor(),
+                              snackbase.is_superadmin(), snackbase.is_audit_reader())",
+        )
+        .says("snackbase_gateway system system system@snackbase.internal system f f");
+        // It has no rights to rows that way, and takes no role.
+        ask_through_gateway(system, "auth", "select count(*) from snackbase.users").refused("42501");
+        for operation in [
+            "list",
+            "view",
+            "create",
+            "update",
+            "delete",
+            "member",
+            "admin",
+            "audit",
+            "superadmin",
+            "x",
+        ] {
+            ask_through_gateway(system, operation, "select 1").refused("42501");
+        }
+        // Neither a superuser nor another login may say so, nor what an identity would add to it.
+        let enter = |caller: &str| format!("select snackbase.enter('{caller}', 'auth')");
+        ask(&enter(system)).refused("42501");
+        run("create role other login in role snackbase_gateway").answer();
+        ask_as("other", &enter(system)).refused("42501");
+        for caller in [
+            r#"{"kind":"system","auth_method":"jwt"}"#,
+            r#"{"kind":"anonymous","auth_method":"system"}"#,
+            r#"{"kind":"anonymous","auth_method":"jwt"}"#,
+        ] {
+            ask_as("snackbase_gateway", &enter(caller)).refused("22023");
+        }
+        ask_as(
+            "snackbase_gateway",
+            &enter(r#"{"kind":"system","signature":{"reason":"x","meaning":"approval","user_id":"x"}}"#),
+        )
+        .refused("28000");
+        for (method, state) in [
+            ("system", Some("22023")),
+            ("anonymous", Some("22023")),
+            ("direct_sql", Some("22023")),
+            ("oauth", None),
+        ] {
+            let mut caller: serde_json::Value = serde_json::from_str(scene.ada.caller()).expect("JSON");
+            caller["auth_method"] = method.into();
+            let asked = ask_through_gateway(&caller.to_string(), "list", "select 1");
+            match state {
+                Some(state) => {
+                    asked.refused(state);
+                }
+                None => asked.says("1"),
+            }
+        }
+        // What it does is in the trail as the system's.
+        ask_through_gateway(
+            system,
+            "auth",
+            "select snackbase.superadmin_create('sys@example.com', 'h', true)",
+        )
+        .answer();
+        ask("select concat_ws(' ', c.user_id, c.user_email, c.user_name, c.auth_method, c.user_agent)
+               from snackbase.audit_change c where c.table_name = 'users' and c.columns::text like '%sys@example.com%'")
+        .says("system system@snackbase.internal system@snackbase.internal system snackbase-gateway");
+    }
+
+    #[pg_test]
     fn request_fields_are_kept_and_a_long_user_agent_is_cut() {
         Scene::new();
         let caller = format!(

@@ -135,6 +135,8 @@ enum Kind {
     User,
     ApiKey,
     Anonymous,
+    /// The gateway itself: what it does by itself and from the command line.
+    System,
 }
 
 #[derive(Deserialize)]
@@ -156,18 +158,6 @@ struct Caller {
     signature: Option<Signature>,
 }
 
-impl Caller {
-    /// How the caller proved who it is. Of a key nobody can say otherwise: what keys may not do hangs on it.
-    fn method(&self) -> &str {
-        match (&self.kind, self.auth_method.as_deref()) {
-            (Kind::ApiKey, _) => credentials::API_KEY,
-            (_, Some(method)) => method,
-            (Kind::User, None) => "jwt",
-            (Kind::Anonymous, None) => ANONYMOUS,
-        }
-    }
-}
-
 /// What goes with a write: `docs/sql-api.md` §1.
 #[derive(Deserialize)]
 pub struct Signature {
@@ -180,6 +170,35 @@ pub struct Signature {
     /// Not blank.
     pub reason: String,
 }
+
+impl Caller {
+    /// How it proved who it is. Words that say who it is are for those who are it; of a key nobody can say otherwise: what
+    /// keys may not do hangs on it.
+    fn method(&self) -> Result<String, Error> {
+        let of_kind = match self.kind {
+            Kind::User => "jwt",
+            Kind::ApiKey => return Ok(credentials::API_KEY.to_owned()),
+            Kind::Anonymous => ANONYMOUS,
+            Kind::System => guc::SYSTEM_USER,
+        };
+        match self.auth_method.as_deref() {
+            None => Ok(of_kind.to_owned()),
+            Some(given) if given == of_kind => Ok(given.to_owned()),
+            Some(given) if matches!(self.kind, Kind::User) && !RESERVED_METHODS.contains(&given) => {
+                Ok(given.to_owned())
+            }
+            Some(_) => Err(Error::Malformed(
+                "caller: auth_method does not go with its kind".into(),
+            )),
+        }
+    }
+}
+
+/// Methods that no user has.
+const RESERVED_METHODS: [&str; 3] = [ANONYMOUS, guc::SYSTEM_USER, "direct_sql"];
+
+/// The login role of the gateway.
+const GATEWAY: &str = "snackbase_gateway";
 
 struct Identity {
     account_id: String,
@@ -216,6 +235,11 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
     let caller: Caller =
         serde_json::from_str(caller).map_err(|e| Error::Malformed(format!("caller: {e}")))?;
     let anonymous = matches!(caller.kind, Kind::Anonymous);
+    let system = matches!(caller.kind, Kind::System);
+    if system && (operation != "auth" || spi::session_user() != GATEWAY) {
+        return Err(Error::SystemRefused);
+    }
+    let method = caller.method()?;
     let reads = matches!(operation, "list" | "view");
     let identity = match caller.kind {
         Kind::User => Some(look_up_user(&caller)?),
@@ -226,6 +250,7 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
             }
             Some(identity)
         }
+        Kind::System => None,
         Kind::Anonymous if operation == "auth" => None,
         Kind::Anonymous => match look_up_account(&caller) {
             // What is wrong with the collection or its rule is said first (contract records.md §3.7), and is not known
@@ -263,7 +288,11 @@ fn introduce(caller: &str, operation: &str) -> Result<(), Error> {
     };
 
     // Everything first, the role last: afterwards nothing here can be set any more.
-    guc::AUTH_METHOD.set_local(caller.method())?;
+    guc::AUTH_METHOD.set_local(&method)?;
+    if system {
+        guc::USER_ID.set_local(guc::SYSTEM_USER)?;
+        guc::USER_EMAIL.set_local(guc::SYSTEM_EMAIL)?;
+    }
     if !reads {
         // For the audit trail, which reading does not touch.
         let user_agent: Option<String> = caller.user_agent.map(|text| text.chars().take(500).collect());
@@ -303,17 +332,19 @@ fn administers(identity: &Identity) -> Result<bool, Error> {
 pub fn identify(caller: &str) -> Result<caller::Identity, Error> {
     let caller: Caller =
         serde_json::from_str(caller).map_err(|e| Error::Malformed(format!("caller: {e}")))?;
+    let method = caller.method()?;
     let identity = match caller.kind {
         Kind::User => look_up_user(&caller)?,
         Kind::ApiKey => look_up_key(&caller)?.1,
         Kind::Anonymous => look_up_account(&caller)?,
+        Kind::System => return Err(Error::SystemRefused),
     };
     let given = |text: String| Some(text).filter(|text| !text.is_empty());
     Ok(caller::Identity {
         account_id: given(identity.account_id),
         user_id: given(identity.user_id),
         email: given(identity.email),
-        auth_method: Some(caller.method().to_owned()),
+        auth_method: Some(method),
         ..caller::Identity::default()
     })
 }

@@ -34,6 +34,9 @@ pub enum Error {
     /// A key of an original instance whose owner is no superadmin. The text is the contract's (`identity.md` §3.1).
     #[error("API keys are restricted to superadmin users")]
     KeyRestricted,
+    /// Somebody else than the gateway's login role says to be the system.
+    #[error("Only the login role of the gateway may act as the system")]
+    SystemRefused,
     /// An anonymous caller named no account.
     #[error("X-Account-ID header is required for unauthenticated requests")]
     AccountHeaderMissing,
@@ -300,6 +303,7 @@ impl Error {
             | Error::KeyRestricted
             | Error::Locked(_)
             | Error::FieldAccess(_)
+            | Error::SystemRefused
             | Error::RecordMoved => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::AccountHeaderMissing
             | Error::Malformed(_)

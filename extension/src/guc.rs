@@ -373,7 +373,13 @@ pub fn require_durable_commit() -> Result<(), Error> {
     }
 }
 
-/// While it lives, what is written is the work of nobody's but the system's: actor `system` (contract `audit.md` §1.4).
+/// Id and method of the actor of what is the work of nobody's but the system's (contract `audit.md` §1.4).
+pub const SYSTEM_USER: &str = "system";
+
+/// Its address.
+pub const SYSTEM_EMAIL: &str = "system@snackbase.internal";
+
+/// While it lives, the actor of what is written is the system.
 pub struct SystemActor(i32);
 
 impl SystemActor {

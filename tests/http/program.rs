@@ -99,6 +99,13 @@ async fn a_superadmin_can_be_made_by_command() {
     )
     .await;
     assert!(!weak.status.success(), "{}", printed(&weak));
+    let superuser = database.superuser().await;
+    let by = "select string_agg(distinct concat_ws(' ', c.user_id, c.user_email, c.auth_method, c.user_agent), ', ')
+                from snackbase.audit_change c where c.table_name = 'users'";
+    assert_eq!(
+        superuser.value(by).await,
+        "system system@snackbase.internal system snackbase-gateway"
+    );
     let running = Gateway::start(&database, &[]).await;
     let body = json!({"account": "system", "email": "root@example.com", "password": PASSWORD});
     running.api().post("/auth/login", body).await.expect(200);
@@ -212,6 +219,12 @@ async fn a_log_of_an_original_instance_is_imported_whole_or_not_at_all() {
     );
     std::fs::remove_dir_all(&directory).expect("the files go");
     let superuser = database.superuser().await;
+    assert_eq!(
+        superuser
+            .value("select string_agg(distinct imported_by, ', ') from snackbase.audit_import")
+            .await,
+        "system"
+    );
     let row = superuser
         .query_one(
             "select count(*), count(distinct import_id) from snackbase.audit_imported",

@@ -92,6 +92,8 @@ pub enum Who {
         /// Slug or code.
         account: Option<HeaderValue>,
     },
+    /// The gateway itself. No request is: what makes a caller of a request's parts knows the other two only.
+    System,
 }
 
 /// Who is asking and from where: what `snackbase.enter` is told.
@@ -150,7 +152,11 @@ impl Caller {
             user_agent: Some(HeaderValue::from_static("snackbase-gateway")),
             host: None,
         };
-        origin.nobody()
+        Self {
+            who: Who::System,
+            origin,
+            signature: None,
+        }
     }
 
     /// The caller as the database is told.
@@ -187,6 +193,7 @@ impl Caller {
                 introduction.key_hash = Some(&key.hash);
             }
             Who::Anonymous { account } => introduction.account = text(account.as_ref()),
+            Who::System => introduction.kind = "system",
         }
         introduction
     }
@@ -390,5 +397,10 @@ mod tests {
         assert_eq!(user["kind"], "user");
         assert_eq!(user["session_id"], "00000000-0000-0000-0000-000000000000");
         assert!(user.get("account").is_none() && user.get("streams").is_none());
+        assert_eq!(
+            json(&Caller::gateway()),
+            serde_json::json!({ "kind": "system", "request_id": null, "ip_address": null,
+                "user_agent": "snackbase-gateway" })
+        );
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio_postgres::NoTls;
 
 use super::{Config, Json, cause};
+use crate::auth::Caller;
 use crate::import::Log;
 
 /// Imports a log over a connection of its own. `told` hears how many entries have been read. Answers what
@@ -26,6 +27,11 @@ pub async fn import(
     // A log may be long; each of its batches is short.
     transaction
         .batch_execute("set local statement_timeout = 0")
+        .await
+        .map_err(failed)?;
+    let caller = Caller::gateway();
+    transaction
+        .query_one("select snackbase.enter($1, 'auth')", &[&caller.introduction()])
         .await
         .map_err(failed)?;
     let id: i64 = transaction
