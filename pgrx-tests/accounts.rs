@@ -421,7 +421,7 @@ mod tests {
         let scene = Scene::new();
         let find = |account: &str, host: &str, email: &str| {
             auth(&format!(
-                "select user_id from snackbase.auth_login_find({account}, {host}, '{email}')"
+                "select user_id from snackbase.auth_login_find({account}, {host}, null, '{email}')"
             ))
             .answer()
         };
@@ -538,7 +538,7 @@ mod tests {
             scene.ada.id
         ))
         .says("1");
-        auth(&format!("select snackbase.auth_logout('{SESSION}')")).says("true");
+        auth(&format!("select snackbase.auth_logout('{SESSION}', false)")).says("true");
         refresh(1, "h1", 2).refused("28000");
     }
 
@@ -547,9 +547,9 @@ mod tests {
         let scene = Scene::new();
         login(&scene.ada).answer();
         for _ in 0..2 {
-            auth(&format!("select snackbase.auth_logout('{SESSION}')")).says("true");
+            auth(&format!("select snackbase.auth_logout('{SESSION}', false)")).says("true");
         }
-        auth("select snackbase.auth_logout('aaaaaaaa-0000-0000-0000-00000000000f')").says("true");
+        auth("select snackbase.auth_logout('aaaaaaaa-0000-0000-0000-00000000000f', false)").says("true");
         session_works(&scene.ada).refused("28000");
     }
 
@@ -589,9 +589,9 @@ mod tests {
         let scene = Scene::new();
         for operation in ["list", "create", "member"] {
             for statement in [
-                "select * from snackbase.auth_login_find('acme', null, 'ada@example.com')",
+                "select * from snackbase.auth_login_find('acme', null, null, 'ada@example.com')",
                 "select snackbase.auth_register('x@example.com', 'h', 'X', null)",
-                "select snackbase.auth_logout('aaaaaaaa-0000-0000-0000-000000000001')",
+                "select snackbase.auth_logout('aaaaaaaa-0000-0000-0000-000000000001', true)",
                 "select snackbase.superadmin_create('x@example.com', 'h', true)",
                 "select snackbase.superadmin_exists()",
             ] {

@@ -127,6 +127,9 @@ mod tests {
              audit_import_finish snackbase_owner\n\
              audit_seal snackbase_owner\n\
              audit_status snackbase_owner\n\
+             auth_accounts snackbase_owner\n\
+             auth_forgot_password snackbase_owner\n\
+             auth_join snackbase_owner\n\
              auth_login_failed snackbase_owner\n\
              auth_login_find snackbase_owner\n\
              auth_login_finish snackbase_owner\n\
@@ -134,6 +137,8 @@ mod tests {
              auth_me snackbase_owner\n\
              auth_refresh snackbase_owner\n\
              auth_register snackbase_owner\n\
+             auth_reset_check snackbase_owner\n\
+             auth_reset_password snackbase_owner\n\
              auth_verification_request snackbase_owner\n\
              auth_verify_email snackbase_owner\n\
              configuration_candidates snackbase_owner\n\
@@ -152,6 +157,7 @@ mod tests {
              permission_drop snackbase_owner\n\
              signature_failed snackbase_owner\n\
              signature_find snackbase_owner\n\
+             single_tenant_ensure snackbase_owner\n\
              superadmin_create snackbase_owner\n\
              superadmin_exists snackbase_owner",
         );
@@ -291,7 +297,9 @@ mod tests {
              snackbase.login_lockout_seconds superuser\n\
              snackbase.login_lockout_threshold superuser\n\
              snackbase.login_rate_limit_per_minute superuser\n\
+             snackbase.refresh_grace_seconds superuser\n\
              snackbase.request_id superuser\n\
+             snackbase.session_lifetime_days superuser\n\
              snackbase.sort_bare_desc superuser\n\
              snackbase.subject_master_key_file superuser\n\
              snackbase.user_agent superuser\n\

@@ -39,7 +39,7 @@ mod tests {
         ask_through_gateway(
             GATEWAY,
             "auth",
-            "select password_hash is not null from snackbase.auth_login_find('acme', null, 'ada@example.com')",
+            "select password_hash is not null from snackbase.auth_login_find('acme', null, null, 'ada@example.com')",
         )
         .answer()
     }

@@ -42,7 +42,7 @@ mod tests {
 
     fn request(account: &str, address: &str) {
         visitor(&format!(
-            "select snackbase.auth_verification_request({account}, null, '{address}')"
+            "select snackbase.auth_verification_request({account}, null, null, '{address}')"
         ))
         .says("true");
     }
@@ -116,7 +116,7 @@ mod tests {
             .ada
             .ask(
                 "auth",
-                "select snackbase.auth_verification_request(null, null, 'mallory@example.org')",
+                "select snackbase.auth_verification_request(null, null, null, 'mallory@example.org')",
             )
             .says("true");
         let token = token_for("mallory@example.org");
@@ -176,7 +176,7 @@ mod tests {
                 .ask(
                     "auth",
                     &format!(
-                        "select snackbase.auth_verification_request(null, null, 'n{number}@example.org')"
+                        "select snackbase.auth_verification_request(null, null, null, 'n{number}@example.org')"
                     ),
                 )
                 .says("true");
@@ -204,10 +204,14 @@ mod tests {
             ada.ask("admin", &of(bob)).refused("42501");
             ada.ask("member", &of(ada)).refused("42501");
             scene.root.ask("superadmin", &of(bob)).answer();
+            run("set snackbase.account_admin_manages_users = off").answer();
+            ada.ask("admin", &of(ada)).refused("42501");
+            scene.root.ask("superadmin", &of(bob)).answer();
+            run("set snackbase.account_admin_manages_users = on").answer();
         }
         ada.ask("admin", "select count(*) from snackbase.one_time_tokens")
             .refused("42501");
-        ask("select count(*) from snackbase.mail_outbox").says("4");
+        ask("select count(*) from snackbase.mail_outbox").says("6");
     }
 
     #[pg_test]

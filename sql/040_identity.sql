@@ -22,6 +22,9 @@ create table snackbase.users (
     is_active boolean not null default true,
     email_verified boolean not null default false,
     email_verified_at timestamptz,
+    -- verified by its mailbox or on a superadmin's word, not on that of an administrator of the account, who could take anybody's
+    -- address for one of its users
+    address_proven boolean not null default false,
     last_login timestamptz,
     failed_login_attempts int not null default 0,
     locked_until timestamptz,
@@ -89,16 +92,19 @@ create table snackbase.refresh_tokens (
 );
 create index refresh_tokens_session_idx on snackbase.refresh_tokens (account_id, session_id);
 
--- For what runs as the owner on behalf of people of one account: refuses a caller of another one. Nobody is introduced, or a
--- visitor, in the flows before a login.
+-- For what runs as the owner on behalf of people of one account: refuses a caller of another one, and all but superadmins when
+-- snackbase.account_admin_manages_users is off. Nobody is introduced, or a visitor, in the flows before a login.
 create function snackbase._account_of_caller_check(in_account uuid) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if snackbase.is_authenticated() and not snackbase.is_superadmin()
-       and in_account is distinct from snackbase.current_account_id() then
+    if not snackbase.is_authenticated() or snackbase.is_superadmin() or snackbase.current_auth_method() = 'system' then
+        return;
+    elsif in_account is distinct from snackbase.current_account_id() then
         raise exception 'Access to this account is not allowed' using errcode = '42501';
+    elsif not current_setting('snackbase.account_admin_manages_users')::boolean then
+        raise exception 'Superadmin access required' using errcode = '42501';
     end if;
 end
 $$;
@@ -138,6 +144,25 @@ end
 $$;
 create trigger a_guard before update or delete on snackbase.roles
     for each row execute function snackbase._seed_role_guard();
+
+-- Whether the address is proven goes with whether it is verified, and depends on who says so.
+create function snackbase._address_prove() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if snackbase._restoring() then
+        return new;
+    elsif not new.email_verified then
+        new.address_proven := false;
+    elsif tg_op = 'INSERT' or not old.email_verified or lower(new.email) <> lower(old.email) then
+        new.address_proven := not snackbase.is_authenticated() or snackbase.is_superadmin() or snackbase.current_auth_method() = 'system';
+    end if;
+    return new;
+end
+$$;
+create trigger b_address_proven before insert or update of email, email_verified, address_proven on snackbase.users
+    for each row execute function snackbase._address_prove();
 
 create function snackbase._account_json(account snackbase.accounts) returns json
 language sql stable

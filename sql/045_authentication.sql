@@ -34,17 +34,72 @@ begin
 end
 $$;
 
+-- Registration in an installation with one account: joins it with role `user`. 23505 field email when the address is taken.
+create function snackbase.auth_join(account text, email text, password_hash text) returns json
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    joined snackbase.accounts;
+    person snackbase.users;
+begin
+    select * into joined from snackbase.accounts a where a.id = snackbase._account_find(auth_join.account);
+    if not found then
+        raise exception 'The account of this installation does not exist' using errcode = 'P0002';
+    elsif joined.id = '00000000-0000-0000-0000-000000000000' or not snackbase._password_logins(joined.id) then
+        raise exception 'Registration with a password is switched off' using errcode = '42501';
+    end if;
+    person := snackbase._user_create(joined.id, email, password_hash, 2, true, false);
+    perform snackbase._verification_send(joined.id, person.id);
+    return json_build_object('account', snackbase._account_json(joined), 'user', snackbase._auth_user_json(person));
+end
+$$;
+
+-- The account of an installation with one account, made when it is missing; any number of gateways may start at once.
+-- 23514 for a slug that cannot be one, or the system account's.
+create function snackbase.single_tenant_ensure(account_slug text, account_name text) returns json
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    account snackbase.accounts;
+begin
+    perform pg_advisory_xact_lock(hashtext('snackbase.single_tenant_ensure'));
+    select * into account from snackbase.accounts a where a.slug = lower(trim(account_slug));
+    if account.id = '00000000-0000-0000-0000-000000000000' then
+        raise exception 'The system account cannot be the account of everybody' using errcode = '23514';
+    elsif account.id is null then
+        account := snackbase._account_create(account_name, account_slug, 'account_slug', false);
+    end if;
+    return json_build_object('id', account.id, 'slug', account.slug);
+end
+$$;
+
+-- The account that a request is about: the one it names, else the one the host names, else `fallback`, the account of an
+-- installation with one account. A host that names nothing counts only where there is no fallback. contract identity.md §2.5.
+create function snackbase._account_meant(account text, host_label text, fallback text) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if nullif(trim(account), '') is not null then
+        return snackbase._account_find(account);
+    end if;
+    return coalesce(snackbase._account_find(host_label), snackbase._account_find(fallback));
+end
+$$;
+
 -- The user who wants to log in. Unknown account and unknown address look alike: no row. Of a locked user (047_lockout.sql)
 -- nobody learns the hash: the right password is as wrong as any other.
 create function snackbase.auth_login_find(
-    account text, host_label text, wanted_email text,
+    account text, host_label text, fallback text, wanted_email text,
     out user_id uuid, out account_id uuid, out password_hash text, out auth_provider text, out is_active boolean, out email_verified boolean)
 returns setof record
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    wanted uuid := snackbase._account_find(coalesce(nullif(trim(account), ''), host_label));
+    wanted uuid := snackbase._account_meant(account, host_label, fallback);
 begin
     return query
     select u.id, u.account_id, case when snackbase._login_locked_until(u.id) is null then u.password_hash end,
@@ -52,6 +107,19 @@ begin
       from snackbase.users u
      where u.account_id = wanted and lower(u.email) = lower(trim(wanted_email))
        and (wanted = '00000000-0000-0000-0000-000000000000' or snackbase._password_logins(wanted));
+end
+$$;
+
+create function snackbase._session_open(person snackbase.users, new_session uuid, refresh_id uuid, refresh_hash text, refresh_expires_at timestamptz)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into snackbase.sessions (id, account_id, user_id, ip_address, user_agent)
+         values (new_session, person.account_id, person.id, snackbase.current_ip_address(), snackbase.current_user_agent());
+    insert into snackbase.refresh_tokens (id, account_id, session_id, token_hash, expires_at)
+         values (refresh_id, person.account_id, new_session, refresh_hash, refresh_expires_at);
 end
 $$;
 
@@ -74,27 +142,26 @@ begin
     if not found then
         raise exception 'Invalid credentials' using errcode = '28P01';
     end if;
+    perform snackbase._session_open(person, new_session, refresh_id, refresh_hash, refresh_expires_at);
     select * into account from snackbase.accounts a where a.id = in_account;
-    insert into snackbase.sessions (id, account_id, user_id, ip_address, user_agent)
-         values (new_session, in_account, who, snackbase.current_ip_address(), snackbase.current_user_agent());
-    insert into snackbase.refresh_tokens (id, account_id, session_id, token_hash, expires_at)
-         values (refresh_id, in_account, new_session, refresh_hash, refresh_expires_at);
     return json_build_object('account', snackbase._account_json(account), 'user', snackbase._auth_user_json(person));
 end
 $$;
 
 -- Spends one refresh token and stores its successor. One UPDATE decides, so of two concurrent callers one wins.
--- A token presented again within ten seconds is refused (browser tabs share one token); later, it was stolen or
--- replayed, and the whole session ends. That must outlive the refusal, hence the result null instead of an error:
--- the gateway answers 401 to null.
+-- A token presented again within snackbase.refresh_grace_seconds is refused (browser tabs share one token); later, it was stolen or
+-- replayed, and the whole session ends. So does a session that is older than snackbase.session_lifetime_days. Both must outlive the
+-- refusal, hence the result null instead of an error: the gateway answers 401 to null.
 create function snackbase.auth_refresh(
     refresh_id uuid, refresh_hash text, new_refresh_id uuid, new_refresh_hash text, new_expires_at timestamptz) returns json
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    days constant int := current_setting('snackbase.session_lifetime_days')::int;
     spent snackbase.refresh_tokens;
     old snackbase.refresh_tokens;
+    session_end timestamptz;
     result json;
 begin
     update snackbase.refresh_tokens t
@@ -103,35 +170,53 @@ begin
     returning * into spent;
     if not found then
         select * into old from snackbase.refresh_tokens t where t.id = refresh_id and t.token_hash = refresh_hash;
-        if old.spent_at < clock_timestamp() - interval '10 seconds' then
+        if old.spent_at < clock_timestamp() - make_interval(secs => current_setting('snackbase.refresh_grace_seconds')::int) then
             update snackbase.sessions s
                set revoked_at = clock_timestamp()
              where s.id = old.session_id and s.account_id = old.account_id and s.revoked_at is null;
         end if;
         return null;
     end if;
-    select json_build_object('user_id', u.id, 'account_id', u.account_id, 'email', u.email, 'role', r.name, 'session_id', s.id)
-      into result
+    -- (user, session and token are of one account: their keys contain it)
+    select json_build_object('user_id', u.id, 'account_id', u.account_id, 'email', u.email, 'role', r.name, 'session_id', s.id),
+           case when days > 0 then s.created_at + make_interval(days => days) else 'infinity' end
+      into result, session_end
       from snackbase.sessions s
       join snackbase.users u on u.id = s.user_id and u.account_id = s.account_id
       join snackbase.roles r on r.id = u.role_id
      where s.id = spent.session_id and s.account_id = spent.account_id and s.revoked_at is null and u.is_active;
     if result is null then
         raise exception 'Invalid refresh token' using errcode = '28000';
+    elsif session_end <= clock_timestamp() then
+        update snackbase.sessions s
+           set revoked_at = clock_timestamp()
+         where s.id = spent.session_id and s.account_id = spent.account_id;
+        return null;
     end if;
     insert into snackbase.refresh_tokens (id, account_id, session_id, token_hash, expires_at)
-         values (new_refresh_id, spent.account_id, spent.session_id, new_refresh_hash, new_expires_at);
+         values (new_refresh_id, spent.account_id, spent.session_id, new_refresh_hash, least(new_expires_at, session_end));
     return result;
 end
 $$;
 
-create function snackbase.auth_logout(wanted_session uuid) returns boolean
-language sql volatile security definer
+-- Ends a session, or all sessions of its user. A session that has ended already ends no others: its tokens may be in wrong hands.
+create function snackbase.auth_logout(wanted_session uuid, everywhere boolean) returns boolean
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-    update snackbase.sessions s set revoked_at = clock_timestamp() where s.id = wanted_session and s.revoked_at is null;
-    select true;
-end;
+as $$
+declare
+    ended snackbase.sessions;
+begin
+    update snackbase.sessions s
+       set revoked_at = clock_timestamp()
+     where s.id = wanted_session and s.revoked_at is null
+    returning * into ended;
+    if found and everywhere then
+        perform snackbase._sessions_end(ended.account_id, ended.user_id);
+    end if;
+    return true;
+end
+$$;
 
 -- The caller about itself; after enter(…, 'member').
 create function snackbase.auth_me() returns json
@@ -143,6 +228,22 @@ return (
       from snackbase.users u
       join snackbase.accounts a on a.id = u.account_id
      where u.id = snackbase.current_user_uuid() and u.account_id = snackbase.current_account_id()
+);
+
+-- Where the caller's address has a user: accounts to switch to, by logging in with that account's password. After
+-- enter(…, 'member'). Whoever has not proven the address sees its own account only.
+create function snackbase.auth_accounts() returns json
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+return (
+    select json_build_object('accounts', coalesce(json_agg(json_build_object('id', a.id, 'account_code', a.account_code, 'name', a.name,
+               'slug', a.slug, 'role', r.name, 'is_current', u.account_id = me.account_id) order by a.name, a.account_code), '[]'))
+      from snackbase.users me
+      join snackbase.users u on lower(u.email) = lower(me.email)
+      join snackbase.accounts a on a.id = u.account_id
+      join snackbase.roles r on r.id = u.role_id
+     where me.id = snackbase.current_user_uuid() and me.account_id = snackbase.current_account_id()
+       and (u.account_id = me.account_id or (me.address_proven and u.is_active and u.email_verified))
 );
 
 create function snackbase.superadmin_exists() returns boolean

@@ -135,7 +135,7 @@ begin
      where t.token_hash = snackbase._token_hash(token) and t.purpose = 'verification' and t.expires_at > clock_timestamp()
     returning * into spent;
     update snackbase.users u
-       set email_verified = true, email_verified_at = coalesce(u.email_verified_at, clock_timestamp())
+       set email_verified = true, email_verified_at = coalesce(u.email_verified_at, clock_timestamp()), address_proven = true
      where u.id = spent.user_id and u.account_id = spent.account_id and lower(u.email) = spent.email
     returning * into person;
     if not found then
@@ -186,13 +186,14 @@ $$;
 -- POST /auth/send-verification and /auth/resend-verification. Of a user: for its own address, or for another one that it
 -- wants to confirm beforehand. Of a visitor: for the user of that address who has not confirmed it, in the account that is
 -- named, else in the newest. Always true.
-create function snackbase.auth_verification_request(account text, host_label text, address text) returns boolean
+create function snackbase.auth_verification_request(account text, host_label text, fallback text, address text) returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     person snackbase.users;
-    named text := coalesce(nullif(trim(account), ''), host_label);
+    named boolean := coalesce(nullif(trim(account), ''), host_label, fallback) is not null;
+    meant uuid := snackbase._account_meant(account, host_label, fallback);
     target text := nullif(trim(address), '');
     wanted boolean;
 begin
@@ -201,7 +202,7 @@ begin
          where u.id = snackbase.current_user_uuid() and u.account_id = snackbase.current_account_id()
            for update;
         target := coalesce(target, person.email);
-        wanted := case when lower(target) = lower(person.email) then not person.email_verified
+        wanted := case when lower(target) = lower(person.email) then not person.address_proven
             -- nobody writes to the whole world from here
             else 3 > (select count(*) from snackbase.one_time_tokens t
                        where t.account_id = person.account_id and t.user_id = person.id and t.purpose = 'verification'
@@ -210,7 +211,7 @@ begin
     else
         select * into person from snackbase.users u
          where lower(u.email) = lower(target) and u.is_active and not u.email_verified
-           and (named is null or u.account_id = snackbase._account_find(named))
+           and (not named or u.account_id = meant)
          order by u.created_at desc
          limit 1;
         -- as the user wrote it when it signed up
@@ -219,5 +220,81 @@ begin
     end if;
     perform snackbase._token_offer(person.account_id, person.id, 'verification', target, wanted);
     return true;
+end
+$$;
+
+-- POST /auth/forgot-password. Always true, and the same work whether there is such a user or not.
+create function snackbase.auth_forgot_password(account text, host_label text, fallback text, address text) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    person snackbase.users;
+    meant uuid := snackbase._account_meant(account, host_label, fallback);
+    switched_on boolean := snackbase._password_logins(coalesce(meant, '00000000-0000-0000-0000-000000000000'))
+                           or meant = '00000000-0000-0000-0000-000000000000';
+begin
+    select * into person from snackbase.users u
+     where u.account_id = meant and lower(u.email) = lower(trim(address)) and u.is_active and u.auth_provider = 'password';
+    perform snackbase._token_offer(person.account_id, person.id, 'reset', coalesce(person.email, trim(address)),
+        person.id is not null and switched_on);
+    return true;
+end
+$$;
+
+-- The user whose password a token may set, and until when; NULLs when it may not: unknown, used, expired, replaced; sent to an
+-- address that is no longer the user's; of a user who is not active or does not log in with a password.
+create function snackbase._reset_find(token text, out person snackbase.users, out ends timestamptz)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seen snackbase.one_time_tokens;
+begin
+    select * into seen from snackbase.one_time_tokens t
+     where t.token_hash = snackbase._token_hash(token) and t.purpose = 'reset' and t.expires_at > clock_timestamp();
+    select * into person from snackbase.users u
+     where u.id = seen.user_id and u.account_id = seen.account_id and lower(u.email) = seen.email
+       and u.is_active and u.auth_provider = 'password'
+       and (u.account_id = '00000000-0000-0000-0000-000000000000' or snackbase._password_logins(u.account_id));
+    ends := case when person.id is not null then seen.expires_at end;
+end
+$$;
+
+-- GET /auth/verify-reset-token: {"valid", "expires_at"}. Spends nothing.
+create function snackbase.auth_reset_check(token text) returns json
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ends timestamptz := (select f.ends from snackbase._reset_find(token) f);
+begin
+    return json_build_object('valid', ends is not null, 'expires_at', snackbase.rfc3339(ends));
+end
+$$;
+
+-- POST /auth/reset-password: spends a token for a password that the gateway has hashed. The mailbox is proven as well, and is
+-- told. 22023 for a token that does not do.
+create function snackbase.auth_reset_password(token text, hash text) returns json
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    person snackbase.users := (select f.person from snackbase._reset_find(token) f);
+begin
+    -- one statement decides who of several uses it
+    delete from snackbase.one_time_tokens t
+     where t.token_hash = snackbase._token_hash(token) and t.purpose = 'reset' and t.user_id = person.id and t.account_id = person.account_id
+       and t.expires_at > clock_timestamp();
+    if not found then
+        raise exception 'The link is not valid or has expired' using errcode = '22023';
+    end if;
+    perform snackbase._password_set(person.account_id, person.id, hash);
+    update snackbase.users u
+       set email_verified = true, email_verified_at = coalesce(u.email_verified_at, clock_timestamp()), address_proven = true
+     where u.id = person.id and u.account_id = person.account_id and not (u.email_verified and u.address_proven);
+    perform snackbase._mail_enqueue(person.account_id, 'password_changed', person.email,
+        jsonb_build_object('email', person.email, 'ip_address', snackbase.current_ip_address()));
+    return json_build_object('message', 'The password is changed');
 end
 $$;

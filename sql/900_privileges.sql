@@ -286,7 +286,7 @@ grant execute on function
     snackbase.record_at(text, text, timestamptz, uuid), snackbase.account_at(uuid, timestamptz),
     snackbase._audit_header(snackbase.audit_change), snackbase._audit_sees_everything(), snackbase._audit_shown(text, text, text),
     snackbase._audit_header_hash(uuid, text, text, timestamptz, text, text, text, timestamptz, text, text, bigint, text, text, text, text, text, text),
-    snackbase._audit_chain(bytea, json, bytea), snackbase._audit_entries(bytea, json, bytea), snackbase.auth_me(),
+    snackbase._audit_chain(bytea, json, bytea), snackbase._audit_entries(bytea, json, bytea), snackbase.auth_me(), snackbase.auth_accounts(),
     snackbase.audit_proof(bigint, bigint), snackbase.audit_consistency(bigint, bigint), snackbase.audit_checkpoint_view(bigint),
     snackbase.audit_account_export(uuid, bigint, bigint[])
    to snackbase_gateway, snackbase_member, snackbase_superadmin;
@@ -294,11 +294,13 @@ grant execute on function
 -- or touches only what the role taken by enter() may touch.
 grant execute on function
     snackbase.enter(json, text),
-    snackbase.auth_register(text, text, text, text), snackbase.auth_login_find(text, text, text),
+    snackbase.auth_register(text, text, text, text), snackbase.auth_login_find(text, text, text, text),
     snackbase.auth_login_finish(uuid, uuid, uuid, uuid, text, timestamptz), snackbase.auth_login_failed(uuid, uuid),
     snackbase.signature_find(text, text), snackbase.signature_failed(text, uuid, text, text, text, text, text, text),
-    snackbase.auth_refresh(uuid, text, uuid, text, timestamptz), snackbase.auth_logout(uuid),
-    snackbase.auth_verify_email(text), snackbase.auth_verification_request(text, text, text),
+    snackbase.auth_refresh(uuid, text, uuid, text, timestamptz), snackbase.auth_logout(uuid, boolean),
+    snackbase.auth_join(text, text, text), snackbase.single_tenant_ensure(text, text),
+    snackbase.auth_forgot_password(text, text, text, text), snackbase.auth_reset_check(text), snackbase.auth_reset_password(text, text),
+    snackbase.auth_verify_email(text), snackbase.auth_verification_request(text, text, text, text),
     snackbase.superadmin_exists(), snackbase.superadmin_create(text, text, boolean), snackbase.doctor()
    to snackbase_gateway;
 grant execute on function

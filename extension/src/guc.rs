@@ -144,6 +144,10 @@ static AUDIT_SEAL_INTERVAL_MS: GucSetting<i32> = GucSetting::<i32>::new(200);
 static AUDIT_KEY_FILE: Text = Text::new(None);
 static AUDIT_CHECKPOINT_INTERVAL_MS: GucSetting<i32> = GucSetting::<i32>::new(0);
 
+/// How sessions are renewed; read by `sql/045_authentication.sql`.
+static REFRESH_GRACE_SECONDS: GucSetting<i32> = GucSetting::<i32>::new(10);
+static SESSION_LIFETIME_DAYS: GucSetting<i32> = GucSetting::<i32>::new(90);
+
 /// The databases that have a sealer of their own.
 pub fn audit_databases() -> Vec<String> {
     let value = AUDIT_DATABASES.get().unwrap_or_default();
@@ -320,6 +324,26 @@ pub fn register() {
         86_400_000,
         GucContext::Suset,
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"snackbase.refresh_grace_seconds",
+        c"How long a spent refresh token may be presented again without ending its session.",
+        c"It is refused all the same; tabs of a browser share one token.",
+        &REFRESH_GRACE_SECONDS,
+        0,
+        3600,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"snackbase.session_lifetime_days",
+        c"How long a session lasts at most, however often it is renewed.",
+        c"Zero: as long as it is renewed in time.",
+        &SESSION_LIFETIME_DAYS,
+        0,
+        3650,
+        GucContext::Suset,
+        GucFlags::default(),
     );
     // From here on nobody can create a setting of our prefix that we did not define.
     // SAFETY: a NUL-terminated literal; called while the library is loaded, as the manual asks.

@@ -75,6 +75,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_REFRESH_TOKEN_EXPIRE_DAYS", "number", Text("7"), "lifetime of a refresh token"),
     setting("SNACKBASE_REGISTRATION_ENABLED", "true|false", Text("true"), "whether anybody may register an account"),
     setting("SNACKBASE_BASE_DOMAIN", "host name", Absent("first label of a host with three or more"), "<account>.<base domain> names the account at login"),
+    setting("SNACKBASE_SINGLE_TENANT_MODE", "true|false", Text("false"), "one account for everybody: registrations join it, logins need not name it"),
+    setting("SNACKBASE_SINGLE_TENANT_ACCOUNT", "text", Absent("required in that mode"), "slug of that account, which is made at start when it is missing"),
+    setting("SNACKBASE_SINGLE_TENANT_ACCOUNT_NAME", "text", Absent("the slug"), "its name when it is made"),
     setting("SNACKBASE_PASSWORD_MIN_LENGTH", "number", Text("10"), "shortest password, in characters; not below 8"),
     setting("SNACKBASE_PASSWORD_HASH_MEMORY_KIB", "number", Text("65536"), "memory of one Argon2id hash; lower it for tests only"),
     setting("SNACKBASE_PASSWORD_HASH_CONCURRENCY", "number", Absent("one per processor"), "password hashes computed at the same time"),
@@ -151,6 +154,14 @@ pub struct ApiKeys {
     pub expiration_days: Option<i32>,
 }
 
+/// An installation with one account. Source: identity contract §5.8.
+pub struct SingleTenant {
+    /// Slug of the account; lower case.
+    pub account: String,
+    /// Name of the account when it is made.
+    pub name: String,
+}
+
 /// How mail is delivered.
 pub struct Worker {
     /// Whether this process delivers.
@@ -205,6 +216,8 @@ pub struct Config {
     pub registration_enabled: bool,
     /// Domain whose first label names the account at login; lower case.
     pub base_domain: Option<String>,
+    /// The account of everybody, in an installation with one account.
+    pub single_tenant: Option<SingleTenant>,
     /// Shortest password in characters.
     pub password_min_length: usize,
     /// Memory of one password hash in KiB.
@@ -253,6 +266,21 @@ impl Config {
             Some(config) if reader.mistakes().is_empty() => Ok(config),
             _ => Err(reader.into_mistakes()),
         }
+    }
+
+    fn single_tenant(read: &mut Reader<'_>) -> Option<SingleTenant> {
+        let wanted = read.switch("SNACKBASE_SINGLE_TENANT_MODE")?;
+        let account = read.raw("SNACKBASE_SINGLE_TENANT_ACCOUNT");
+        let name = read.raw("SNACKBASE_SINGLE_TENANT_ACCOUNT_NAME");
+        if !wanted {
+            return None;
+        }
+        let Some(account) = account.map(|slug| slug.trim().to_lowercase()) else {
+            read.mistake("SNACKBASE_SINGLE_TENANT_MODE needs SNACKBASE_SINGLE_TENANT_ACCOUNT.");
+            return None;
+        };
+        let name = name.unwrap_or_else(|| account.clone());
+        Some(SingleTenant { account, name })
     }
 
     /// `None` only when a mistake was noted.
@@ -315,6 +343,7 @@ impl Config {
         let refresh_days = read.number("SNACKBASE_REFRESH_TOKEN_EXPIRE_DAYS", 1, 3650);
         let registration_enabled = read.switch("SNACKBASE_REGISTRATION_ENABLED");
         let base_domain = read.domain("SNACKBASE_BASE_DOMAIN");
+        let single_tenant = Self::single_tenant(read);
         let password_min_length = read.number("SNACKBASE_PASSWORD_MIN_LENGTH", 8, 1024);
         // Argon2 needs 8 KiB per lane, and there are four lanes.
         let password_hash_memory = read.number("SNACKBASE_PASSWORD_HASH_MEMORY_KIB", 32, 4 << 20);
@@ -371,6 +400,7 @@ impl Config {
             refresh_token_lifetime: Duration::from_secs(86_400 * refresh_days?),
             registration_enabled: registration_enabled?,
             base_domain,
+            single_tenant,
             password_min_length: usize::try_from(password_min_length?).ok()?,
             password_hash_memory_kib: u32::try_from(password_hash_memory?).ok()?,
             password_hash_concurrency: password_hash_concurrency?,

@@ -127,7 +127,7 @@ statements! {
     // A function that returns rows cannot stand in `case`; the reference to `entered` keeps the order.
     LoginFind = "select f.user_id, f.account_id, f.password_hash, f.auth_provider, f.is_active, f.email_verified
         from snackbase.enter($1, 'auth') as entered(done)
-        cross join lateral snackbase.auth_login_find(case when entered.done then $2 end, $3, $4) as f";
+        cross join lateral snackbase.auth_login_find(case when entered.done then $2 end, $3, $4, $5) as f";
     LoginFinish = "select case when snackbase.enter($1, 'auth') then snackbase.auth_login_finish($2, $3, $4, $5, $6, $7) end";
     LoginFailed = "select case when snackbase.enter($1, 'auth') then snackbase.auth_login_failed($2, $3) end";
     Refresh = "select case when snackbase.enter($1, 'auth') then snackbase.auth_refresh($2, $3, $4, $5, $6) end";
@@ -136,9 +136,15 @@ statements! {
         from snackbase.enter($1, 'auth') as entered(done)
         cross join lateral snackbase.signature_find(case when entered.done then $2 end, $3) as f";
     SignatureFailed = "select case when snackbase.enter($1, 'auth') then snackbase.signature_failed($2, $3, $4, $5, $6, $7, $8, $9) end";
-    Logout = "select case when snackbase.enter($1, 'auth') then snackbase.auth_logout($2) end";
+    Logout = "select case when snackbase.enter($1, 'auth') then snackbase.auth_logout($2, $3) end";
+    Join = "select case when snackbase.enter($1, 'auth') then snackbase.auth_join($2, $3, $4) end";
+    SingleTenantEnsure = "select case when snackbase.enter($1, 'auth') then snackbase.single_tenant_ensure($2, $3) end";
+    ForgotPassword = "select case when snackbase.enter($1, 'auth') then snackbase.auth_forgot_password($2, $3, $4, $5) end";
+    ResetCheck = "select case when snackbase.enter($1, 'auth') then snackbase.auth_reset_check($2) end";
+    ResetPassword = "select case when snackbase.enter($1, 'auth') then snackbase.auth_reset_password($2, $3) end";
+    Accounts = "select case when snackbase.enter($1, 'member') then snackbase.auth_accounts() end";
     VerifyEmail = "select case when snackbase.enter($1, 'auth') then snackbase.auth_verify_email($2) end";
-    VerificationRequest = "select case when snackbase.enter($1, 'auth') then snackbase.auth_verification_request($2, $3, $4) end";
+    VerificationRequest = "select case when snackbase.enter($1, 'auth') then snackbase.auth_verification_request($2, $3, $4, $5) end";
     Me = "select case when snackbase.enter($1, 'member') then snackbase.auth_me() end";
     ConfigurationStats = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_stats() end";
     ConfigurationRecent = "select case when snackbase.enter($1, 'superadmin') then snackbase.configuration_recent($2) end";
@@ -293,11 +299,11 @@ impl Database {
         caller: &Caller,
         account: Option<&str>,
         host_label: Option<&str>,
+        fallback: Option<&str>,
         email: &str,
     ) -> Result<Option<Login>, Error> {
-        let row = self
-            .call(caller, Statement::LoginFind, &[&account, &host_label, &email])
-            .await?;
+        let arguments: [Argument<'_>; 4] = [&account, &host_label, &fallback, &email];
+        let row = self.call(caller, Statement::LoginFind, &arguments).await?;
         let login = |row: Row| -> Result<Login, tokio_postgres::Error> {
             Ok(Login {
                 user_id: row.try_get(0)?,

@@ -30,6 +30,23 @@ pub struct Refusal {
     pub detail: Option<String>,
 }
 
+impl Refusal {
+    /// What is wrong, for an operator: the messages of the fields where there are some, else the message.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let faults = self.detail.as_deref().map(serde_json::from_str::<Vec<Value>>);
+        let faults = faults.and_then(Result::ok).unwrap_or_default();
+        let mut words: Vec<&str> = faults
+            .iter()
+            .filter_map(|fault| fault["message"].as_str())
+            .collect();
+        if words.is_empty() {
+            words.push(&self.message);
+        }
+        format!("{}.", words.join("; ").trim_end_matches('.'))
+    }
+}
+
 /// One value of a request that does not fit its type.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Misfit {

@@ -162,6 +162,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let listen = config.listen;
     let state = State::new(config)?;
     bootstrap(&state).await?;
+    ensure_single_tenant(&state).await?;
     let anchors = anchors::from_settings(&state.config)?;
     let listener = TcpListener::bind(listen)
         .await
@@ -267,6 +268,28 @@ async fn bootstrap(state: &State) -> Result<(), Failure> {
         Err(sentences) => tracing::error!(cause = sentences.join(" "), "superadmin not created"),
     }
     Ok(())
+}
+
+/// Makes the account of an installation with one account when it is missing. Source: identity contract §5.8.
+async fn ensure_single_tenant(state: &State) -> Result<(), Failure> {
+    let Some(only) = &state.config.single_tenant else {
+        return Ok(());
+    };
+    let arguments: [db::Argument<'_>; 2] = [&only.account, &only.name];
+    let ensured = state
+        .database
+        .json(&Caller::gateway(), Statement::SingleTenantEnsure, &arguments)
+        .await;
+    let sentence = match ensured {
+        Ok(_) => return Ok(()),
+        Err(Error::Refused(refusal)) => refusal.sentence(),
+        Err(failure) => format!("{failure}."),
+    };
+    let sentence = format!("SNACKBASE_SINGLE_TENANT_ACCOUNT {:?}: {sentence}", only.account);
+    Err(Failure {
+        sentences: vec![sentence],
+        code: 2,
+    })
 }
 
 async fn superadmin(state: &State, email: &str, password: String, force: bool) -> Result<(), Vec<String>> {

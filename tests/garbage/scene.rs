@@ -80,8 +80,9 @@ pub const FIELDS: [&str; 17] = [
 const SYSTEM_SETTINGS: &str = "/admin/configuration/00000000-0000-4000-8000-000000000102";
 const TEMPLATE: &str = "/admin/email/templates/00000000-0000-4000-8000-000000000003";
 
-/// A token that confirms bob's address.
+/// Tokens of mails to bob: one confirms his address, one sets his password.
 const VERIFICATION: &str = "token-of-a-mail-to-bob";
+const RESET: &str = "token-of-another-mail-to-bob";
 
 /// The list that the cursor belongs to.
 const SORTED: [(&str, &str); 3] = [
@@ -139,10 +140,11 @@ impl Scene {
         tokens
             .execute(
                 "insert into snackbase.one_time_tokens (account_id, user_id, purpose, email, token_hash, expires_at)
-                 select u.account_id, u.id, 'verification', u.email, snackbase._token_hash($1), now() + interval '1 day'
-                   from snackbase.users u where u.email = 'bob@example.com'
-                 on conflict do nothing",
-                &[&VERIFICATION],
+                 select u.account_id, u.id, t.purpose, u.email, snackbase._token_hash(t.token), now() + interval '1 day'
+                   from snackbase.users u, (values ('verification', $1), ('reset', $2)) t(purpose, token)
+                  where u.email = 'bob@example.com'
+                 on conflict (account_id, user_id, purpose, email) do update set token_hash = excluded.token_hash",
+                &[&VERIFICATION, &RESET],
             )
             .await
             .expect("a superuser may");
@@ -244,6 +246,7 @@ impl Scene {
             self.key.as_str(),
             self.people.person.as_str(),
             self.world.user_id("bob"),
+            RESET,
         ];
         let segments = path.strip_prefix("/records").unwrap_or(path).split('/');
         segments
@@ -709,6 +712,28 @@ impl Scene {
                 "/auth/verify-email",
                 &[],
                 json!({"token": VERIFICATION}),
+            ),
+            sample(alice, "GET", "/auth/accounts", &[], none()),
+            sample(
+                anonymous,
+                "GET",
+                &format!("/auth/verify-reset-token/{RESET}"),
+                &[],
+                none(),
+            ),
+            sample(
+                anonymous,
+                "POST",
+                "/auth/forgot-password",
+                &[],
+                json!({"email": "nobody@example.com", "account": "acme"}),
+            ),
+            sample(
+                anonymous,
+                "POST",
+                "/auth/reset-password",
+                &[],
+                json!({"token": RESET, "new_password": "Correct-Horse-7-Battery"}),
             ),
             sample(
                 root,

@@ -121,6 +121,73 @@ async fn logout_ends_both_tokens_of_one_session() {
 }
 
 #[tokio::test]
+async fn logout_of_all_ends_every_session_of_the_user() {
+    let world = World::new().await;
+    let (one, another) = (session(&world).await, session(&world).await);
+    // The posted refresh token names the session, too; nobody else's end.
+    let body = json!({"refresh_token": one["refresh_token"], "all": true});
+    let api = world.gateway.api();
+    api.post("/auth/logout", body.clone()).await.expect(200);
+    for ended in [&one, &another] {
+        bearer(&world, ended).get("/auth/me").await.expect(401);
+        refresh(&world, ended).await.expect(401);
+    }
+    world.alice.get("/auth/me").await.expect(401);
+    world.bob.get("/auth/me").await.expect(200);
+    // Twice is fine, and ends nothing that began since.
+    let later = session(&world).await;
+    api.post("/auth/logout", body).await.expect(200);
+    bearer(&world, &later).get("/auth/me").await.expect(200);
+    api.post("/auth/logout", json!({"all": true})).await.expect(401);
+    api.post("/auth/logout", json!({"all": 1})).await.expect(422);
+}
+
+#[tokio::test]
+async fn an_address_is_told_where_it_has_a_user() {
+    let world = World::new().await;
+    let body = json!({"email": "Alice@example.com", "password": "Correct-Horse-8-Battery",
+        "account_id": world.account_id("carol"), "role_id": 2});
+    let made = world.root.post("/users", body).await.expect(201);
+    let accounts = async || {
+        let answer = world.alice.get("/auth/accounts").await.expect(200);
+        answer["accounts"].as_array().expect("an array").clone()
+    };
+    let slugs = |list: &[Value]| -> Vec<String> {
+        list.iter()
+            .map(|one| format!("{} {} {}", one["slug"], one["role"], one["is_current"]))
+            .collect()
+    };
+    assert_eq!(slugs(&accounts().await), ["\"acme\" \"admin\" true"]);
+    world
+        .root
+        .post(
+            &format!("/users/{}/verify", made["id"].as_str().expect("an id")),
+            json!({}),
+        )
+        .await
+        .expect(200);
+    let both = accounts().await;
+    assert_eq!(
+        slugs(&both),
+        ["\"acme\" \"admin\" true", "\"globex\" \"user\" false"]
+    );
+    assert_eq!(
+        both[1].as_object().expect("an object").keys().collect::<Vec<_>>(),
+        ["id", "account_code", "name", "slug", "role", "is_current"]
+    );
+    world.gateway.api().get("/auth/accounts").await.expect(401);
+    // To switch is to log in there.
+    let login = |password: &str| json!({"account": both[1]["slug"], "email": "alice@example.com", "password": password});
+    let api = world.gateway.api();
+    api.post("/auth/login", login("Correct-Horse-7-Battery"))
+        .await
+        .expect(401);
+    api.post("/auth/login", login("Correct-Horse-8-Battery"))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
 async fn a_change_of_a_person_counts_at_once() {
     let world = World::new().await;
     let superuser = world.database.superuser().await;

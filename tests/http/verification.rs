@@ -3,16 +3,6 @@
 use serde_json::json;
 use snackbase_e2e::{PASSWORD, World};
 
-/// The token of the newest mail to an address, as it waits in the queue.
-async fn queued(world: &World, address: &str) -> String {
-    let superuser = world.database.superuser().await;
-    superuser
-        .value(&format!(
-            "select variables ->> 'token' from snackbase.mail_outbox where recipient = '{address}' order by id desc limit 1"
-        ))
-        .await
-}
-
 #[tokio::test]
 async fn users_and_visitors_ask_for_the_link_and_are_told_the_same() {
     let world = World::new().await;
@@ -77,7 +67,7 @@ async fn users_and_visitors_ask_for_the_link_and_are_told_the_same() {
     ] {
         api.post("/auth/verify-email", body).await.expect(422);
     }
-    let token = queued(&world, "bob@example.com").await;
+    let token = world.mailed_token("bob@example.com").await;
     api.post("/auth/verify-email", json!({"token": token}))
         .await
         .expect(200);

@@ -35,7 +35,8 @@ async fn whoever_registers_confirms_the_address_and_logs_in() {
     assert_eq!(mail["to"], json!(["Dora@example.org"]));
     let first = token_in(&mail, "verify-email");
 
-    // Asked for again, the first link is dead.
+    // Asked for again, the links before are dead.
+    let mut tokens = vec![first, "x".to_owned()];
     for (path, body) in [
         (
             "/auth/resend-verification",
@@ -46,10 +47,10 @@ async fn whoever_registers_confirms_the_address_and_logs_in() {
         let known = api.post(path, body).await;
         let unknown = api.post(path, json!({"email": "nobody@example.org"})).await;
         assert_eq!((known.status, &known.text), (200, &unknown.text));
+        tokens.push(token_in(&server.next().await, "verify-email"));
     }
-    let second = token_in(&server.next().await, "verify-email");
-    let third = token_in(&server.next().await, "verify-email");
-    for dead in [&first, &second, "x"] {
+    let last = tokens.pop().expect("three mails");
+    for dead in &tokens {
         let refused = api.post("/auth/verify-email", json!({"token": dead})).await;
         assert!(refused.json["detail"].is_string(), "{}", refused.text);
         refused.expect(400);
@@ -59,16 +60,37 @@ async fn whoever_registers_confirms_the_address_and_logs_in() {
     // The address of a client that holds on to an old session works, too.
     let stale = api.with_token("eyJhbGciOiJIUzI1NiJ9.e30.x");
     let confirmed = stale
-        .post("/auth/verify-email", json!({"token": third}))
+        .post("/auth/verify-email", json!({"token": last}))
         .await
         .expect(200);
     assert_eq!(
         confirmed["user"],
         json!({"id": made["user"]["id"], "email": "Dora@example.org", "email_verified": true})
     );
-    api.post("/auth/verify-email", json!({"token": third}))
+    api.post("/auth/verify-email", json!({"token": last}))
         .await
         .expect(400);
     let session = api.post("/auth/login", credentials).await.expect(200);
     assert_eq!(session["user"]["email_verified"], true);
+}
+
+#[tokio::test]
+async fn whoever_forgot_the_password_sets_a_new_one_and_is_told() {
+    let mut server = MailServer::start("starttls").await;
+    let world = world(&server, &[]).await;
+    configure(&world, &server, json!({})).await;
+    let api = world.gateway.api();
+    let forget = json!({"email": "BOB@example.com", "account": "acme"});
+    api.post("/auth/forgot-password", forget).await.expect(200);
+    let token = token_in(&server.next().await, "reset-password");
+    let body = json!({"token": token, "new_password": "Another-Horse-8-Battery"});
+    api.post("/auth/reset-password", body).await.expect(200);
+    let notice = server.next().await;
+    assert_eq!(notice["to"], json!(["bob@example.com"]));
+    let text = text_of(&notice);
+    assert!(
+        text.contains("password of bob@example.com") && text.contains("127.0.0.1"),
+        "{text}"
+    );
+    assert!(!text.contains("Another-Horse"), "{text}");
 }

@@ -100,6 +100,17 @@ impl World {
             .expect(200)
     }
 
+    /// The token in the newest mail to an address; in a world without a provider of mail, all mail waits in the queue.
+    pub async fn mailed_token(&self, address: &str) -> String {
+        let superuser = self.database.superuser().await;
+        superuser
+            .value(&format!(
+                "select variables ->> 'token' from snackbase.mail_outbox
+                  where recipient = '{address}' and variables ? 'token' order by id desc limit 1"
+            ))
+            .await
+    }
+
     /// What `snackbase.audit_verify` finds, one line per finding; empty when the trail is intact.
     pub async fn audit_findings(&self) -> Vec<String> {
         let superuser = self.database.superuser().await;

@@ -188,6 +188,15 @@ impl Fields {
         password
     }
 
+    /// A password to be: as [`Fields::password`], of at least eight characters whatever the policy says; required.
+    pub fn new_password(&mut self, name: &str) -> String {
+        let password = self.password(name);
+        if !password.is_empty() && password.chars().count() < 8 {
+            self.note("string_too_short", name, "Text should have at least 8 characters");
+        }
+        password
+    }
+
     /// A list of texts; absent and null are `None`.
     pub fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
         let list = match self.object.get(name) {

@@ -19,19 +19,18 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
     let password = fields.password("password");
     fields.finish()?;
 
-    let (account, host_label) = named_account(&state, &origin, account);
-    if account.is_none() && host_label.is_none() {
-        let message = "Account is required".to_owned();
-        return Err(Error::Faults(vec![FieldFault {
-            field: "account",
-            message,
-            code: "required",
-        }]));
-    }
+    let meant = Meant::of(&state, &origin, account);
+    meant.require()?;
     let nobody = origin.nobody();
     let found = state
         .database
-        .login(&nobody, account.as_deref(), host_label.as_deref(), email.trim())
+        .login(
+            &nobody,
+            meant.account.as_deref(),
+            meant.host_label.as_deref(),
+            meant.fallback.as_deref(),
+            email.trim(),
+        )
         .await?;
     let found = found.filter(|login| login.auth_provider == "password");
     let hash = found.as_ref().and_then(|login| login.password_hash.clone());
@@ -88,22 +87,48 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
     })))
 }
 
-/// The account as the request names it, and as the host does. Source: identity contract §2.5.
-pub(super) fn named_account(
-    state: &State,
-    origin: &Origin,
-    account: Option<String>,
-) -> (Option<String>, Option<String>) {
-    let account = account
-        .map(|account| account.trim().to_owned())
-        .filter(|account| !account.is_empty());
-    let base_domain = state.config.base_domain.as_deref();
-    let host_label = origin
-        .host
-        .as_deref()
-        .and_then(|host| account_label(host, base_domain))
-        .map(str::to_owned);
-    (account, host_label)
+/// Which account a request is about; the database chooses. Source: identity contract §2.5.
+pub(super) struct Meant {
+    /// As the request names it.
+    pub account: Option<String>,
+    /// As the host does.
+    pub host_label: Option<String>,
+    /// The account of an installation with one account.
+    pub fallback: Option<String>,
+}
+
+impl Meant {
+    /// Gathers what there is.
+    pub fn of(state: &State, origin: &Origin, account: Option<String>) -> Self {
+        let account = account
+            .map(|account| account.trim().to_owned())
+            .filter(|account| !account.is_empty());
+        let base_domain = state.config.base_domain.as_deref();
+        let host_label = origin
+            .host
+            .as_deref()
+            .and_then(|host| account_label(host, base_domain))
+            .map(str::to_owned);
+        let fallback = state.config.single_tenant.as_ref();
+        Self {
+            account,
+            host_label,
+            fallback: fallback.map(|only| only.account.clone()),
+        }
+    }
+
+    /// Refuses a request that names no account at all.
+    pub fn require(&self) -> Result<(), Error> {
+        if self.account.is_some() || self.host_label.is_some() || self.fallback.is_some() {
+            return Ok(());
+        }
+        let message = "Account is required".to_owned();
+        Err(Error::Faults(vec![FieldFault {
+            field: "account",
+            message,
+            code: "required",
+        }]))
+    }
 }
 
 /// The part of the host that names an account: the label in front of the base domain or, without one, the first of at

@@ -12,7 +12,7 @@ use crate::routes::input::Fields;
 use crate::state::State;
 
 /// Source: identity contract §4.1 #4. The session is the one of the access token, which may have expired, or of the posted
-/// refresh token. Ending it twice is fine.
+/// refresh token; with `all`, every session of its user ends. Ending it twice is fine.
 pub async fn logout(
     state: State,
     origin: Origin,
@@ -23,9 +23,6 @@ pub async fn logout(
     let posted = fields.optional_text("refresh_token", 1..=4096);
     let all = fields.optional_flag("all");
     fields.finish()?;
-    if all == Some(true) {
-        return Err(Error::NotAvailable("Logging out of all sessions"));
-    }
     let carried = match Credential::of(&headers, &state.config.api_keys.header) {
         Credential::Bearer(token) => Some((token.to_owned(), Kind::Access)),
         Credential::Key(_) | Credential::Other | Credential::Absent => None,
@@ -40,11 +37,12 @@ pub async fn logout(
     if sessions.is_empty() {
         return Err(Error::Unauthenticated("Not authenticated"));
     }
+    let everywhere = all.unwrap_or_default();
     let nobody = origin.nobody();
     for session in sessions {
         state
             .database
-            .flag(&nobody, Statement::Logout, &[&session])
+            .flag(&nobody, Statement::Logout, &[&session, &everywhere])
             .await?;
     }
     Ok(Json(json!({ "success": true, "message": "Logged out" })))

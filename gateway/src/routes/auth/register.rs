@@ -1,4 +1,4 @@
-//! `POST /auth/register`: a new account with its first user. Gives no tokens: the address is not confirmed yet.
+//! `POST /auth/register`: a new account with its first user, or a user more in an installation with one account. Gives no tokens: the address is not confirmed yet.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::read;
 use crate::auth::Origin;
-use crate::db::Statement;
+use crate::db::{self, Statement};
 use crate::error::{Error, FieldFault};
 use crate::routes::input::Fields;
 use crate::state::State;
@@ -22,31 +22,35 @@ pub async fn register(
     }
     let email = fields.email("email");
     let password = fields.password("password");
-    let account_name = fields.optional_text("account_name", 0..=255).unwrap_or_default();
-    let account_slug = fields.optional_text("account_slug", 3..=32);
-    fields.finish()?;
-
-    let mut faults = state.passwords.faults(&password);
-    if account_name.trim().is_empty() {
-        let message = "Account name is required".to_owned();
-        faults.push(FieldFault {
-            field: "account_name",
-            message,
-            code: "required",
-        });
-    }
-    if !faults.is_empty() {
-        return Err(Error::Faults(faults));
-    }
-    let hash = state.passwords.hash(password).await?;
-    let nobody = origin.nobody();
-    let arguments: [crate::db::Argument<'_>; 4] = [&email, &hash, &account_name.trim(), &account_slug];
-    let registered = read(
-        &state
-            .database
-            .json(&nobody, Statement::Register, &arguments)
-            .await?,
-    )?;
+    let registered = match &state.config.single_tenant {
+        // Whatever the request says of an account, there is one.
+        Some(only) => {
+            fields.finish()?;
+            let hash = hash(&state, password, Vec::new()).await?;
+            let arguments: [db::Argument<'_>; 3] = [&only.account, &email, &hash];
+            let nobody = origin.nobody();
+            state.database.json(&nobody, Statement::Join, &arguments).await?
+        }
+        None => {
+            let account_name = fields.optional_text("account_name", 0..=255).unwrap_or_default();
+            let account_slug = fields.optional_text("account_slug", 3..=32);
+            fields.finish()?;
+            let account_name = account_name.trim();
+            let nameless = account_name.is_empty().then(|| FieldFault {
+                field: "account_name",
+                message: "Account name is required".to_owned(),
+                code: "required",
+            });
+            let hash = hash(&state, password, nameless.into_iter().collect()).await?;
+            let arguments: [db::Argument<'_>; 4] = [&email, &hash, &account_name, &account_slug];
+            let nobody = origin.nobody();
+            state
+                .database
+                .json(&nobody, Statement::Register, &arguments)
+                .await?
+        }
+    };
+    let registered = read(&registered)?;
 
     let mut answer = Map::new();
     answer.insert(
@@ -57,4 +61,14 @@ pub async fn register(
         answer.extend(registered);
     }
     Ok((StatusCode::CREATED, Json(Value::Object(answer))))
+}
+
+/// The hash of a password that satisfies the policy; else all faults together, `more` of them included.
+async fn hash(state: &State, password: String, more: Vec<FieldFault>) -> Result<String, Error> {
+    let mut faults = state.passwords.faults(&password);
+    faults.extend(more);
+    if !faults.is_empty() {
+        return Err(Error::Faults(faults));
+    }
+    state.passwords.hash(password).await
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use serde_json::{Value, json};
 
-use super::login::named_account;
+use super::login::Meant;
 use crate::auth::{CallerIfAny, Origin};
 use crate::db::{self, Statement};
 use crate::error::{Error, Refusal};
@@ -32,8 +32,9 @@ pub async fn send(
     let account = fields.optional_text("account", 0..=255);
     let email = fields.optional_email("email");
     fields.finish()?;
-    let (account, host_label) = named_account(&state, &origin, account);
-    let arguments: [db::Argument<'_>; 3] = [&account, &host_label, &email];
+    let meant = Meant::of(&state, &origin, account);
+    // Without any, the newest user of that address is asked about.
+    let arguments: [db::Argument<'_>; 4] = [&meant.account, &meant.host_label, &meant.fallback, &email];
     let answer = Json(json!({ "message": "If this address waits to be confirmed, a message is on its way" }));
     if let Some(caller) = caller {
         match state
