@@ -302,6 +302,7 @@ mod tests {
              snackbase.session_lifetime_days superuser\n\
              snackbase.sort_bare_desc superuser\n\
              snackbase.subject_master_key_file superuser\n\
+             snackbase.subject_master_key_file_previous superuser\n\
              snackbase.user_agent superuser\n\
              snackbase.user_email superuser\n\
              snackbase.user_id superuser",

@@ -4,7 +4,7 @@
 mod tests {
     use pgrx::prelude::*;
 
-    use crate::tests::scene::{Outcome, Person, Scene, ask, run};
+    use crate::tests::scene::{Outcome, Person, Scene, ask, ask_as, ask_through_gateway, run};
 
     #[track_caller]
     fn verified() {
@@ -365,5 +365,124 @@ mod tests {
             .refused("55000");
         std::fs::remove_file(&file).expect("the file");
         ask("select count(*) from pg_settings where name = 'snackbase.subject_master_key_file' and context = 'superuser'").says("1");
+    }
+    /// A file with a master key; gone with this.
+    struct Master(std::path::PathBuf);
+
+    impl Master {
+        fn new(name: &str, digits: &str) -> Master {
+            let file = std::env::temp_dir().join(format!("snackbase-master-{name}-{}", std::process::id()));
+            std::fs::write(&file, digits.repeat(32)).expect("a file");
+            Master(file)
+        }
+    }
+
+    impl Drop for Master {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    /// The master key of now, and the one before.
+    fn masters(current: Option<&Master>, previous: Option<&Master>) {
+        for (setting, master) in [("", current), ("_previous", previous)] {
+            let file = master
+                .map(|master| master.0.display().to_string())
+                .unwrap_or_default();
+            run(&format!(
+                "set local snackbase.subject_master_key_file{setting} = '{file}'"
+            ))
+            .answer();
+        }
+    }
+
+    #[pg_test]
+    fn keys_are_wrapped_again_under_another_master_key() {
+        let scene = people();
+        let (first, second, third) = (
+            Master::new("1", "1a"),
+            Master::new("2", "2b"),
+            Master::new("3", "3c"),
+        );
+        let shown = || shown(&scene.root, "superadmin", "phone");
+        let written = |phone: &str| scene.ada.created("people", &format!(r#"{{"phone": "{phone}"}}"#));
+        let rewrap = |arguments: &str| {
+            let system = r#"{"kind":"system"}"#;
+            let call = format!("select snackbase.subject_keys_rewrap({arguments})");
+            ask_through_gateway(system, "auth", &call)
+        };
+        let counts = |answer: Outcome| {
+            let json = answer.json();
+            (
+                json["rewrapped"].clone(),
+                json["unreadable"].clone(),
+                json["last"].is_null(),
+            )
+        };
+        written("555-0");
+        masters(Some(&first), None);
+        written("555-1");
+        let erased = written("555-2");
+        erase(&scene.root, &scene.ada.account, &erased).answer();
+
+        // Both keys are needed meanwhile; what is new is under the new one.
+        masters(Some(&second), Some(&first));
+        written("555-3");
+        let before = shown();
+        assert_eq!(
+            before,
+            "CREATE - 555-0\nCREATE - 555-1\nCREATE - [erased]\nUPDATE [erased] -\nCREATE - 555-3"
+        );
+        let destroyed =
+            "select string_agg(concat_ws(' ', id, secret, wrapped, destroyed_at), ', ' order by id)
+                           from snackbase.subject_keys where destroyed_at is not null";
+        let kept = ask(destroyed).answer();
+        // One at a time: three keys live.
+        let (mut rewrapped, mut after, mut calls) = (0, "null".to_owned(), 0);
+        while after != "done" {
+            let part = rewrap(&format!("{after}, 1")).json();
+            rewrapped += part["rewrapped"].as_u64().expect("a number");
+            assert_eq!(part["unreadable"], 0);
+            after = part["last"]
+                .as_str()
+                .map_or("done".to_owned(), |id| format!("'{id}'"));
+            calls += 1;
+        }
+        assert_eq!((rewrapped, calls), (2, 4));
+        ask("select string_agg(distinct wrapped || ' ' || octet_length(secret), ', ') from snackbase.subject_keys where secret is not null")
+            .says("true 72");
+        assert_eq!(ask(destroyed).answer(), kept, "destroyed stays destroyed");
+        ask("select count(*) from snackbase.subject_keys where destroyed_at is not null and secret is null")
+            .says("1");
+        assert_eq!(counts(rewrap("")), (0.into(), 0.into(), true), "once is enough");
+
+        // Now the new key alone opens all, and the old one nothing.
+        masters(Some(&second), None);
+        assert_eq!(shown(), before);
+        verified();
+        masters(Some(&first), None);
+        scene
+            .root
+            .ask(
+                "superadmin",
+                "select snackbase.audit_list('{\"table_name\": \"col_people\", \"limit\": 500}')",
+            )
+            .refused("55000");
+        // What no key opens is counted and stays as it is.
+        masters(Some(&third), Some(&first));
+        assert_eq!(counts(rewrap("")), (0.into(), 3.into(), true));
+        masters(Some(&second), None);
+        assert_eq!(shown(), before);
+
+        // Only the system and a superuser, and never without a master key.
+        ask("select snackbase.subject_keys_rewrap() ->> 'rewrapped'").says("0");
+        let call = "select snackbase.subject_keys_rewrap()";
+        scene.root.ask("superadmin", call).refused("42501");
+        scene.ada.ask("member", call).refused("42501");
+        ask_through_gateway(r#"{"kind":"anonymous"}"#, "auth", call).refused("42501");
+        ask_as("snackbase_gateway", call).refused("42501");
+        rewrap("null, 0").refused("22023");
+        masters(None, Some(&second));
+        rewrap("").refused("55000");
     }
 }

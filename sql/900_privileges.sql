@@ -258,6 +258,7 @@ grant execute on function
     snackbase.rules_validate(text, text, json, text), snackbase.rules_test(text, json), snackbase.role_rule_test(text, json), snackbase.role_rule_validate(text)
    to snackbase_gateway, snackbase_superadmin;
 grant execute on function snackbase.subject_erase(uuid, text) to snackbase_gateway, snackbase_superadmin;
+grant execute on function snackbase.subject_keys_rewrap(uuid, int) to snackbase_gateway;
 grant execute on function
     snackbase._subject_hold(uuid, text), snackbase._subject_key_destroy(uuid, text, bigint), snackbase._audit_treatment(text, text[])
    to snackbase_superadmin;

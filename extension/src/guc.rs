@@ -118,10 +118,22 @@ pub fn batch_max_items() -> usize {
 /// Where the key lies that wraps the keys of subjects.
 static SUBJECT_MASTER_KEY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
+/// Where the key lies that wrapped them before.
+static SUBJECT_MASTER_KEY_FILE_PREVIOUS: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(None);
+
 /// The file with the master key of personal data; `None`: keys of subjects are not wrapped.
 pub fn subject_master_key_file() -> Option<String> {
-    let path = SUBJECT_MASTER_KEY_FILE.get()?;
-    let path = path.to_string_lossy().into_owned();
+    path(&SUBJECT_MASTER_KEY_FILE)
+}
+
+/// The file with the master key before the last change; `None`: there was none.
+pub fn subject_master_key_file_previous() -> Option<String> {
+    path(&SUBJECT_MASTER_KEY_FILE_PREVIOUS)
+}
+
+fn path(setting: &GucSetting<Option<CString>>) -> Option<String> {
+    let path = setting.get()?.to_string_lossy().into_owned();
     (!path.is_empty()).then_some(path)
 }
 
@@ -222,6 +234,14 @@ pub fn register() {
         c"File with the key that wraps the keys of subjects.",
         c"64 hexadecimal digits, readable by the server and by nobody else. Empty: the keys are not wrapped.",
         &SUBJECT_MASTER_KEY_FILE,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"snackbase.subject_master_key_file_previous",
+        c"File with the key that wrapped the keys of subjects before the last change.",
+        c"Read until subject_keys_rewrap() has wrapped them all again.",
+        &SUBJECT_MASTER_KEY_FILE_PREVIOUS,
         GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
     );

@@ -427,6 +427,12 @@ pub fn is_bound_to_no_account() -> bool {
     }
 }
 
+/// Whether the login role of this session is a superuser, whatever role it has taken.
+pub fn is_session_superuser() -> bool {
+    // SAFETY: reads of the syscache, inside a transaction.
+    unsafe { pg_sys::superuser_arg(pg_sys::GetSessionUserId()) }
+}
+
 /// The name of the login role of this session.
 pub fn session_user() -> String {
     // SAFETY: GetUserNameFromId returns a palloc'ed, NUL-terminated name; the session's role exists.

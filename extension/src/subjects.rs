@@ -12,6 +12,7 @@ use snackbase_core::ledger::sealed::{self, KEY, NONCE, Place, Sealed};
 use crate::audit::trail::masks::{self, Masks};
 use crate::context::uuid_of;
 use crate::error::Error;
+use crate::json::JsonText;
 use crate::{caller, context, guc, spi};
 
 /// What readers see of a value whose key was destroyed.
@@ -139,13 +140,7 @@ fn obtain(account: &str, subject: &str) -> Result<Key, Error> {
     let id = uuid::Uuid::from_bytes(random()?);
     let secret: [u8; KEY] = random()?;
     let (proposed, wrapped) = match master()? {
-        Some(master) => {
-            let wrapped = sealed::wrap(&master, &random::<NONCE>()?, &id.to_string(), &secret);
-            (
-                wrapped.ok_or_else(|| Error::Internal("a key was too long".into()))?,
-                true,
-            )
-        }
+        Some(master) => (wrapped(&master, &id.to_string(), &secret)?, true),
         None => (secret.to_vec(), false),
     };
     let arguments: [DatumWithOid; 5] = [
@@ -172,29 +167,145 @@ fn obtain(account: &str, subject: &str) -> Result<Key, Error> {
     Ok(Key { id, secret })
 }
 
+fn wrapped(master: &[u8; KEY], id: &str, secret: &[u8; KEY]) -> Result<Vec<u8>, Error> {
+    sealed::wrap(master, &random::<NONCE>()?, id, secret)
+        .ok_or_else(|| Error::Internal("a key was too long".into()))
+}
+
 fn unwrapped(id: &str, stored: &[u8], wrapped: bool) -> Result<[u8; KEY], Error> {
     if !wrapped {
-        return stored
-            .try_into()
-            .map_err(|_| Error::Internal("a key has another length".into()));
+        return plain(stored);
     }
     let master = master()?.ok_or_else(|| {
         Error::MasterKey("keys are wrapped, and snackbase.subject_master_key_file is not set".into())
     })?;
-    sealed::unwrap(&master, id, stored)
+    if let Some(secret) = sealed::unwrap(&master, id, stored) {
+        return Ok(secret);
+    }
+    previous_master()?
+        .and_then(|previous| sealed::unwrap(&previous, id, stored))
         .ok_or_else(|| Error::MasterKey("the file holds another key than the one that wrapped".into()))
+}
+
+fn plain(stored: &[u8]) -> Result<[u8; KEY], Error> {
+    stored
+        .try_into()
+        .map_err(|_| Error::Internal("a key has another length".into()))
 }
 
 /// The master key, if one is configured: 64 hexadecimal digits in a file that the server can read.
 fn master() -> Result<Option<[u8; KEY]>, Error> {
-    let Some(path) = guc::subject_master_key_file() else {
-        return Ok(None);
-    };
+    guc::subject_master_key_file().map(read_master).transpose()
+}
+
+/// The one before the last change.
+fn previous_master() -> Result<Option<[u8; KEY]>, Error> {
+    guc::subject_master_key_file_previous()
+        .map(read_master)
+        .transpose()
+}
+
+fn read_master(path: String) -> Result<[u8; KEY], Error> {
     // The path is an administrator's; what the system says about it goes to the server's log only.
     let text = std::fs::read_to_string(path).map_err(|e| Error::MasterKey(e.to_string()))?;
-    let key = snackbase_core::ledger::from_hex(text.trim());
-    key.map(Some)
+    snackbase_core::ledger::from_hex(text.trim())
         .ok_or_else(|| Error::MasterKey("the file does not hold 64 hexadecimal digits".into()))
+}
+
+/// Keys that one call of [`subject_keys_rewrap`] looks at, unless told otherwise.
+const REWRAPPED_AT_ONCE: i32 = 1000;
+
+/// Wraps the keys of subjects with the master key of `snackbase.subject_master_key_file` that another one wrapped, that of
+/// `snackbase.subject_master_key_file_previous`, or that none did. What the keys seal stays as it is. Looks at the next `batch`
+/// keys (default 1000) with ids after `after` (default: from the first) and answers `{"rewrapped","unreadable","last"}`: `last` is
+/// where the next call begins, null when there are no more. A key that nothing opens stays as it is and is counted.
+/// Destroyed keys stay destroyed, also those that are destroyed meanwhile.
+///
+/// For a superuser, or the gateway as the system. Errors: 42501 anybody else · 55000 no master key, or a file that
+/// holds none.
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+fn subject_keys_rewrap(
+    after: default!(Option<Uuid>, "NULL"),
+    batch: default!(Option<i32>, "NULL"),
+) -> Result<JsonText, ErrorReport> {
+    Ok(JsonText(rewrap(after, batch.unwrap_or(REWRAPPED_AT_ONCE))?))
+}
+
+fn rewrap(after: Option<Uuid>, batch: i32) -> Result<String, Error> {
+    let system = context::Context::current().auth_method.as_deref() == Some(guc::SYSTEM_USER);
+    if !system && !spi::is_session_superuser() {
+        return Err(Error::SystemRefused);
+    }
+    if batch < 1 {
+        return Err(Error::Malformed("batch is at least 1".into()));
+    }
+    let master =
+        master()?.ok_or_else(|| Error::MasterKey("snackbase.subject_master_key_file is not set".into()))?;
+    let previous = previous_master()?;
+    let keys = keys_after(after, batch)?;
+    let (mut rewrapped, mut unreadable) = (0u64, 0u64);
+    let last = keys
+        .last()
+        .filter(|_| keys.len() as i32 == batch)
+        .map(|key| key.0);
+    for (id, account, stored, is_wrapped) in keys {
+        let name = uuid::Uuid::from_bytes(*id.as_bytes()).to_string();
+        if is_wrapped && sealed::unwrap(&master, &name, &stored).is_some() {
+            continue;
+        }
+        let secret = match is_wrapped {
+            false => Some(plain(&stored)?),
+            true => previous.and_then(|previous| sealed::unwrap(&previous, &name, &stored)),
+        };
+        let Some(secret) = secret else {
+            unreadable += 1;
+            continue;
+        };
+        // A key that was destroyed since it was read is not this secret any more.
+        let arguments: [DatumWithOid; 4] = [
+            id.into(),
+            account.into(),
+            stored.into(),
+            wrapped(&master, &name, &secret)?.into(),
+        ];
+        let changed = spi::as_owner(|| spi::update(REWRAP, &arguments, |rows| Ok(rows.len())))?;
+        rewrapped += changed as u64;
+    }
+    let last = last.map(|id| uuid::Uuid::from_bytes(*id.as_bytes()).to_string());
+    Ok(serde_json::json!({ "rewrapped": rewrapped, "unreadable": unreadable, "last": last }).to_string())
+}
+
+const REWRAP: &str = "
+update snackbase.subject_keys k
+   set secret = $4, wrapped = true
+ where k.id = $1 and k.account_id = $2 and k.secret = $3
+returning k.id";
+
+/// Id, account, secret, and whether it is wrapped, of keys that are not destroyed.
+type Stored = (Uuid, Uuid, Vec<u8>, bool);
+
+fn keys_after(after: Option<Uuid>, batch: i32) -> Result<Vec<Stored>, Error> {
+    let statement = "
+        select k.id, k.account_id, k.secret, k.wrapped
+          from snackbase.subject_keys k
+         where k.secret is not null and ($1 is null or k.id operator(pg_catalog.>) $1)
+         order by k.id
+         limit $2";
+    spi::select_as_owner(statement, &[after.into(), batch.into()], |rows| {
+        rows.into_iter()
+            .map(|row| {
+                let column = "a key lacks a column";
+                let lost = || Error::Internal(column.into());
+                Ok((
+                    row.get(1)?.ok_or_else(lost)?,
+                    row.get(2)?.ok_or_else(lost)?,
+                    row.get(3)?.ok_or_else(lost)?,
+                    row.get(4)?.ok_or_else(lost)?,
+                ))
+            })
+            .collect()
+    })
 }
 
 /// Bytes that nobody can guess.

@@ -104,6 +104,7 @@ statements! {
     AuditAccountExport = "select snackbase.audit_account_export(case when entered.done then $2::uuid end, $3, $4) || e'\\n' from snackbase.enter($1, 'audit') as entered(done)";
     AuditVerify = "select case when snackbase.enter($1, 'audit') then snackbase.audit_verify_report($2) end";
     SubjectErase = "select case when snackbase.enter($1, 'superadmin') then snackbase.subject_erase($2, $3) end";
+    SubjectKeysRewrap = "select case when snackbase.enter($1, 'auth') then snackbase.subject_keys_rewrap($2) end";
     AuditStatus = "select case when snackbase.enter($1, 'superadmin') then snackbase.audit_status() end";
     AuditAnchorClaim = "select case when snackbase.enter($1, 'auth') then snackbase.audit_anchor_claim($2, $3, $4) end";
     AuditAnchorDone = "select case when snackbase.enter($1, 'auth') then snackbase.audit_anchor_done($2, $3, $4) end";

@@ -18,6 +18,7 @@ pub mod outbound;
 mod routes;
 pub mod serve;
 pub mod state;
+pub mod subject_keys;
 pub mod worker;
 
 pub use routes::app;

@@ -15,7 +15,7 @@ use snackbase_gateway::error::Error;
 use snackbase_gateway::serve;
 use snackbase_gateway::state::State;
 use snackbase_gateway::worker;
-use snackbase_gateway::{anchors, audit_key};
+use snackbase_gateway::{anchors, audit_key, subject_keys};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -67,6 +67,9 @@ enum Audit {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Wrap the keys of erasable values with the master key of snackbase.subject_master_key_file that the one of
+    /// snackbase.subject_master_key_file_previous wrapped, or none.
+    RewrapKeys,
     /// Publish the checkpoints that are waiting, now and once, to the anchors of the settings.
     Anchor,
     /// Import the audit log of an original instance: JSON Lines, or CSV with titles. All of it or nothing.
@@ -146,6 +149,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Doctor => doctor(&config).await,
             Command::Audit(Audit::Verify(options)) => verify(&config, &options).await,
             Command::Config(ConfigCommand::Reencrypt) => reencrypt(config).await,
+            Command::Audit(Audit::RewrapKeys) => rewrap(config).await,
             Command::Audit(Audit::Anchor) => anchor(config).await,
             // Done above, without settings.
             Command::Audit(Audit::Keygen { .. }) => Ok(()),
@@ -204,6 +208,19 @@ async fn reencrypt(config: Config) -> Result<(), Failure> {
     match unreadable {
         0 => Ok(()),
         _ => Err(format!("{unreadable} configurations hold secrets that no key here opens.").into()),
+    }
+}
+
+/// Wraps every key of a subject with the current master key.
+async fn rewrap(config: Config) -> Result<(), Failure> {
+    let state = State::new(config)?;
+    let (rewrapped, unreadable) = subject_keys::rewrap(&state.database)
+        .await
+        .map_err(|failure| format!("The keys were not all wrapped again: {failure}."))?;
+    println!("{rewrapped} keys wrapped again.");
+    match unreadable {
+        0 => Ok(()),
+        _ => Err(format!("{unreadable} keys are wrapped by another master key than those here.").into()),
     }
 }
 
