@@ -106,6 +106,7 @@ mod tests {
              _bi_view_lock snackbase_reader\n\
              _bi_view_replace snackbase_reader\n\
              _collection_load snackbase_owner\n\
+             _group_guard snackbase_owner\n\
              _guard_ddl snackbase_owner\n\
              _macro_function_drop snackbase_hook\n\
              _macro_function_make snackbase_hook\n\

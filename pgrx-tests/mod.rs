@@ -16,6 +16,7 @@ mod context;
 mod doctor;
 mod explain;
 mod fields;
+mod groups;
 mod hands;
 mod history;
 mod hook_role;

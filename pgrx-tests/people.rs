@@ -550,4 +550,198 @@ mod tests {
         .says("CREATE ada@example.com true, UPDATE ada@example.com true");
         ask("select count(*) from snackbase.audit_change c where c::text like '%argon-secret%'").says("0");
     }
+
+    #[pg_test]
+    fn a_password_that_an_administrator_sets_ends_sessions_and_the_lock() {
+        let scene = Scene::new();
+        let set = |caller: &Person, id: &str, hash: &str, link: &str| {
+            caller.ask(
+                "admin",
+                &format!("select snackbase.user_password_change('{id}', {hash}, {link})"),
+            )
+        };
+        run(&format!(
+            "insert into snackbase.sessions (id, account_id, user_id) values ('aaaaaaaa-0000-0000-0000-000000000001', '{}', '{}')",
+            scene.alf.account, scene.alf.id
+        ))
+        .says("1");
+        run(&format!(
+            "update snackbase.users set failed_login_attempts = 20, locked_until = now() + interval '1 hour' where id = '{}'",
+            scene.alf.id
+        ))
+        .says("1");
+        set(&scene.ada, &scene.alf.id, "'new hash'", "null").answer();
+        ask(&format!(
+            "select concat_ws(' ', u.password_hash, u.failed_login_attempts, u.locked_until is null, s.revoked_at is not null)
+               from snackbase.users u join snackbase.sessions s on s.user_id = u.id where u.id = '{}'",
+            scene.alf.id
+        ))
+        .says("new hash 0 t t");
+        let sent = |template: &str| {
+            ask(&format!(
+                "select count(*) from snackbase.mail_outbox where template_type = '{template}' and recipient = 'alf@example.com'"
+            ))
+            .answer()
+        };
+        set(&scene.ada, &scene.alf.id, "null", "true").answer();
+        assert_eq!(sent("password_reset"), "1");
+        let refusal = set(&scene.ada, &scene.alf.id, "null", "false").refused("22P02");
+        assert_eq!(refusal.problems(), ["new_password missing"]);
+        for id in [&scene.bob.id, &scene.root.id] {
+            set(&scene.ada, id, "'h'", "null").refused("P0002");
+        }
+        let resend = |caller: &Person, id: &str| {
+            caller.ask(
+                "admin",
+                &format!("select snackbase.user_verification_send('{id}')"),
+            )
+        };
+        resend(&scene.ada, &scene.alf.id)
+            .refused("22023")
+            .saying("The email address is verified already");
+        run(&format!(
+            "update snackbase.users set email_verified = false where id = '{}'",
+            scene.alf.id
+        ))
+        .says("1");
+        resend(&scene.ada, &scene.alf.id).answer();
+        assert_eq!(sent("email_verification"), "1");
+        resend(&scene.ada, &scene.bob.id).refused("P0002");
+    }
+
+    #[pg_test]
+    fn what_runs_as_the_owner_is_for_the_own_account_and_for_who_manages_people() {
+        let scene = Scene::new();
+        let set = |person: &Person| {
+            format!(
+                "select snackbase._password_set('{}', '{}', 'mine')",
+                person.account, person.id
+            )
+        };
+        for victim in [&scene.bob, &scene.root] {
+            scene.ada.ask("admin", &set(victim)).refused("42501");
+        }
+        // by a login role without an introduction, with and without an account
+        run("create role people_service login in role snackbase_admin").answer();
+        ask_as("people_service", &set(&scene.root)).refused("42501");
+        run(&format!(
+            "alter role people_service set snackbase.account_id = '{}'",
+            scene.ada.account
+        ))
+        .answer();
+        for victim in [&scene.bob, &scene.root] {
+            ask_as("people_service", &set(victim)).refused("42501");
+        }
+        ask_as("people_service", &set(&scene.alf)).answer();
+        run("set local snackbase.account_admin_manages_users = off").answer();
+        ask_as("people_service", &set(&scene.alf)).refused("42501");
+        scene.ada.ask("admin", &set(&scene.alf)).refused("42501");
+        scene.root.ask("admin", &set(&scene.alf)).answer();
+        ask("select count(*) from snackbase.users where password_hash = 'mine'").says("1");
+    }
+
+    #[pg_test]
+    fn an_account_goes_with_everything_in_it_and_leaves_its_trail() {
+        let scene = Scene::with_notes();
+        // a ring of references that nothing may break, and one to a user
+        scene.collection(
+            r#"{"name": "rings", "fields": [
+                {"name": "note", "type": "reference", "collection": "notes", "on_delete": "restrict"},
+                {"name": "person", "type": "user"}], "create_rule": "", "list_rule": ""}"#,
+        );
+        scene
+            .root
+            .ask(
+                "superadmin",
+                &format!(
+                    "select snackbase.collection_change('notes', {})",
+                    quoted(
+                        r#"{"fields": [{"name": "title", "type": "text"}, {"name": "stars", "type": "number"},
+                            {"name": "ring", "type": "reference", "collection": "rings", "on_delete": "restrict"}]}"#
+                    )
+                ),
+            )
+            .answer();
+        let note = scene.ada.created("notes", r#"{"title": "n"}"#);
+        let ring = scene.ada.created(
+            "rings",
+            &format!(r#"{{"note": "{note}", "person": "{}"}}"#, scene.alf.id),
+        );
+        scene
+            .ada
+            .patch("notes", &note, &format!(r#"{{"ring": "{ring}"}}"#))
+            .answer();
+        scene.bob.created("notes", r#"{"title": "stays"}"#);
+        let account = |verb: &str, rest: &str| {
+            scene.root.ask(
+                "superadmin",
+                &format!("select snackbase.account_{verb}('acme'{rest})"),
+            )
+        };
+        assert_eq!(
+            account("view", "").json()["collections_used"],
+            json!(["notes", "rings"])
+        );
+        assert_eq!(
+            scene
+                .root
+                .ask("superadmin", "select snackbase.account_view('beta')")
+                .json()["collections_used"],
+            json!(["notes"])
+        );
+        let renamed = account("change", ", ' Acme & Co '").json();
+        assert_eq!(
+            (&renamed["name"], &renamed["slug"]),
+            (&json!("Acme & Co"), &json!("acme"))
+        );
+        for name in ["''", "null", &format!("'{}'", "x".repeat(256))] {
+            let refusal = account("change", &format!(", {name}")).refused("22P02");
+            assert_eq!(refusal.problems(), ["name value_error"]);
+        }
+        let people = account("users", ", 1, 1").json();
+        assert_eq!(
+            (
+                &people["total"],
+                &people["total_pages"],
+                &people["items"][0]["email"]
+            ),
+            (&json!(2), &json!(2), &json!("alf@example.com"))
+        );
+
+        account("drop", "").says("true");
+        account("drop", "").refused("P0002").saying("Account not found");
+        for table in ["users", "groups", "users_groups", "col_notes", "col_rings"] {
+            ask(&format!(
+                "select count(*) from snackbase.{table} where account_id = '{}'",
+                scene.ada.account
+            ))
+            .says("0");
+        }
+        ask("select count(*) from snackbase.col_notes").says("1");
+        ask(&format!(
+            "select string_agg(distinct table_name || ' ' || operation || ' ' || user_email, ', ' order by table_name || ' ' || operation || ' ' || user_email)
+               from snackbase.audit_change where operation = 'DELETE' and (account_id = '{0}' or record_id = '{0}')",
+            scene.ada.account
+        ))
+        .says(
+            "accounts DELETE root@example.com, col_notes DELETE root@example.com, col_rings DELETE root@example.com, \
+             groups DELETE root@example.com, users DELETE root@example.com",
+        );
+        ask("select count(*) from snackbase.audit_verify()").says("0");
+    }
+
+    #[pg_test]
+    fn the_system_account_is_neither_renamed_nor_deleted() {
+        let scene = Scene::new();
+        for statement in [
+            "select snackbase.account_drop('system')",
+            "select snackbase.account_drop('SY0000')",
+            "select snackbase.account_change('system', 'Mine')",
+        ] {
+            let refusal = scene.root.ask("superadmin", statement).refused("22P02");
+            assert_eq!(refusal.problems(), ["account system_account"]);
+            scene.ada.ask("superadmin", statement).refused("42501");
+            scene.ada.ask("admin", statement).refused("42501");
+        }
+    }
 }

@@ -116,7 +116,8 @@ declare
 begin
     if account_name is null or char_length(trim(account_name)) = 0 or char_length(account_name) > 255 then
         raise exception 'Validation error' using errcode = '23514',
-            detail = '[{"field": "account_name", "message": "A name of 1 to 255 characters is required", "code": "required"}]';
+            detail = json_build_array(json_build_object('field', case slug_field when 'slug' then 'name' else 'account_name' end,
+                'message', 'A name of 1 to 255 characters is required', 'code', 'required'))::text;
     end if;
     if not given then
         base := snackbase._slug_from(account_name);

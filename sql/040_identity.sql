@@ -92,20 +92,30 @@ create table snackbase.refresh_tokens (
 );
 create index refresh_tokens_session_idx on snackbase.refresh_tokens (account_id, session_id);
 
--- For what runs as the owner on behalf of people of one account: refuses a caller of another one, and all but superadmins when
--- snackbase.account_admin_manages_users is off. Nobody is introduced, or a visitor, in the flows before a login.
+-- For what runs as the owner on behalf of people of one account: refuses a caller of another one, and administrators when
+-- snackbase.account_admin_manages_users is off. In the flows before a login, and in what the gateway does by itself, it has taken no
+-- role and named no account.
 create function snackbase._account_of_caller_check(in_account uuid) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    taken constant text := current_setting('role');
+    own constant boolean := in_account is not distinct from snackbase.current_account_id();
 begin
-    if not snackbase.is_authenticated() or snackbase.is_superadmin() or snackbase.current_auth_method() = 'system' then
+    if snackbase.is_superadmin() or taken = 'snackbase_superadmin'
+       or taken = 'none' and pg_has_role(session_user, 'snackbase_superadmin', 'usage') then
         return;
-    elsif in_account is distinct from snackbase.current_account_id() then
-        raise exception 'Access to this account is not allowed' using errcode = '42501';
-    elsif not current_setting('snackbase.account_admin_manages_users')::boolean then
+    elsif session_user = 'snackbase_gateway' and taken <> 'snackbase_admin' then
+        if own or (taken = 'none' and snackbase.current_account_id() is null) then
+            return;
+        end if;
+    elsif own and current_setting('snackbase.account_admin_manages_users')::boolean then
+        return;
+    elsif own then
         raise exception 'Superadmin access required' using errcode = '42501';
     end if;
+    raise exception 'Access to this account is not allowed' using errcode = '42501';
 end
 $$;
 

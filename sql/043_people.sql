@@ -1,74 +1,5 @@
--- What administrators do with accounts and their people. These run as the caller, whom row security binds: administrators of an
--- account (role snackbase_admin) see their own account alone.
-
--- A pattern for LIKE that finds the text anywhere, taken literally; NULL for nothing.
-create function snackbase._containing(part text) returns text
-language sql immutable parallel safe
-return '%' || replace(replace(replace(nullif(part, ''), '\', '\\'), '%', '\%'), '_', '\_') || '%';
-
-create function snackbase._account_detail(account snackbase.accounts) returns json
-language sql stable
-set search_path = pg_catalog, pg_temp
-return json_build_object('id', (account).id, 'account_code', (account).account_code, 'slug', (account).slug, 'name', (account).name,
-    'created_at', snackbase.rfc3339((account).created_at), 'updated_at', snackbase.rfc3339((account).updated_at),
-    'user_count', (select count(*) from snackbase.users u where u.account_id = (account).id),
-    'collections_used', '[]'::json);
-
-create function snackbase.account_create(name text, slug text) returns json
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return snackbase._account_detail(snackbase._account_create(name, slug, 'slug', true));
-end
-$$;
-
-create function snackbase.account_view(account text) returns json
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    found_account snackbase.accounts;
-begin
-    select * into found_account from snackbase.accounts a where a.id = snackbase._account_find(account);
-    if not found then
-        raise exception 'Account not found' using errcode = 'P0002';
-    end if;
-    return snackbase._account_detail(found_account);
-end
-$$;
-
-create function snackbase.account_list(page bigint, page_size bigint, sort_by text, sort_order text, search text) returns json
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    size bigint := coalesce(page_size, 25);
-    number bigint := coalesce(page, 1);
-    wanted text := coalesce(snackbase._containing(search), '%');
-    key text := case when sort_by in ('id', 'slug', 'name', 'created_at', 'account_code') then sort_by else 'created_at' end;
-    direction text := case when lower(sort_order) = 'asc' then 'asc' else 'desc' end;
-    total bigint;
-    items json;
-begin
-    if size not between 1 and 100 or number < 1 then
-        raise exception 'page is at least 1 and page_size is 1 to 100' using errcode = '22023';
-    end if;
-    select count(*) into total
-      from snackbase.accounts a
-     where a.name ilike wanted or a.slug ilike wanted or a.account_code ilike wanted or a.id::text ilike wanted;
-    execute format($q$
-        select coalesce(json_agg(json_build_object('id', a.id, 'account_code', a.account_code, 'slug', a.slug, 'name', a.name,
-                   'created_at', snackbase.rfc3339(a.created_at),
-                   'user_count', (select count(*) from snackbase.users u where u.account_id = a.id), 'status', 'active')), '[]')
-          from (select * from snackbase.accounts a
-                 where a.name ilike $1 or a.slug ilike $1 or a.account_code ilike $1 or a.id::text ilike $1
-                 order by %I %s, id limit $2 offset $3) a$q$, key, direction)
-       into items using wanted, size, (number - 1) * size;
-    return json_build_object('items', items, 'total', total, 'page', number, 'page_size', size,
-        'total_pages', greatest(1, (total + size - 1) / size));
-end
-$$;
+-- Who uses an account, for its administrators and for superadmins: contract identity.md §4.5. All of it runs as the caller, whom row
+-- security binds: role snackbase_admin sees its own account alone.
 
 -- What no statement does to a user, whoever sends it: contract identity.md §4.5 and §7 (T9, T40).
 create function snackbase._user_guard() returns trigger
@@ -326,5 +257,46 @@ begin
        set email_verified = true, email_verified_at = coalesce(u.email_verified_at, clock_timestamp())
      where u.id = user_verify.id and u.account_id = account and not u.email_verified;
     return json_build_object('message', 'The email address is verified');
+end
+$$;
+
+-- A new password, hashed by the gateway, a link to one, or both.
+create function snackbase.user_password_change(id uuid, hash text, send_link boolean) returns json
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    account uuid;
+begin
+    perform snackbase.people_check();
+    account := snackbase._user_account(id);
+    if hash is null and send_link is not true then
+        perform snackbase._misfit('new_password', 'new_password or send_reset_link is required', 'missing');
+    end if;
+    if hash is not null then
+        perform snackbase._password_set(account, id, hash);
+    end if;
+    if send_link then
+        perform snackbase._reset_send(account, id);
+    end if;
+    return json_build_object('message', case when hash is null then 'A link to a new password is on its way'
+        when send_link then 'The password is set, and a link to another one is on its way' else 'The password is set' end);
+end
+$$;
+
+create function snackbase.user_verification_send(id uuid) returns json
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    account uuid;
+begin
+    perform snackbase.people_check();
+    account := snackbase._user_account(id);
+    if (select u.email_verified from snackbase.users u where u.id = user_verification_send.id and u.account_id = account) then
+        raise exception 'The email address is verified already' using errcode = '22023';
+    end if;
+    perform snackbase._verification_send(account, id);
+    return json_build_object('message', 'A link that verifies the email address is on its way');
 end
 $$;

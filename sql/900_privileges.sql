@@ -94,6 +94,29 @@ create policy admin_update on snackbase.users for update to snackbase_admin
     with check (true);
 create policy admin on snackbase.groups for select to snackbase_admin using (true);
 create policy admin on snackbase.users_groups for select to snackbase_admin using (true);
+-- Groups are written by administrators; when snackbase.group_writes_admin_only is off, by every member, but for pii_access.
+do $$
+declare
+    own constant text := 'account_id <> ''00000000-0000-0000-0000-000000000000'' and ';
+    managed constant text := '(select current_setting(''snackbase.account_admin_manages_users'')::boolean)';
+    opened constant text := '(select not current_setting(''snackbase.group_writes_admin_only'')::boolean) and ';
+    other constant text := opened || 'name <> ''pii_access''';
+    of_other constant text := opened || 'not exists (select from snackbase.groups g
+        where g.id = users_groups.group_id and g.account_id = users_groups.account_id and g.name = ''pii_access'')';
+begin
+    execute format('create policy admin_insert on snackbase.groups for insert to snackbase_admin with check (%s (%s or %s))', own, managed, other);
+    execute format('create policy admin_update on snackbase.groups for update to snackbase_admin using (%1$s (%2$s or %3$s)) with check (%1$s (%2$s or %3$s))',
+                   own, managed, other);
+    execute format('create policy admin_delete on snackbase.groups for delete to snackbase_admin using (%s (%s or %s))', own, managed, other);
+    execute format('create policy member_insert on snackbase.groups for insert to snackbase_member with check (%s %s)', own, other);
+    execute format('create policy member_update on snackbase.groups for update to snackbase_member using (%1$s %2$s) with check (%1$s %2$s)', own, other);
+    execute format('create policy member_delete on snackbase.groups for delete to snackbase_member using (%s %s)', own, other);
+    execute format('create policy admin_insert on snackbase.users_groups for insert to snackbase_admin with check (%s (%s or %s))', own, managed, of_other);
+    execute format('create policy admin_delete on snackbase.users_groups for delete to snackbase_admin using (%s (%s or %s))', own, managed, of_other);
+    execute format('create policy member_insert on snackbase.users_groups for insert to snackbase_member with check (%s %s)', own, of_other);
+    execute format('create policy member_delete on snackbase.users_groups for delete to snackbase_member using (%s %s)', own, of_other);
+end
+$$;
 
 -- What somebody else's SQL (macros) may read of the core tables: the people, groups and roles of its account, and no
 -- password hash. Policy `account` binds it as it binds members.
@@ -115,6 +138,8 @@ grant select on snackbase.accounts, snackbase.groups, snackbase.users_groups, sn
 grant select (id, account_id, email, role_id, is_active, email_verified, created_at, updated_at) on snackbase.users to snackbase_hook;
 
 grant select on snackbase.accounts, snackbase.roles, snackbase.groups, snackbase.users_groups to snackbase_admin;
+grant insert (account_id, name, description), update (name, description), delete on snackbase.groups to snackbase_admin, snackbase_member;
+grant insert (account_id, group_id, user_id), delete on snackbase.users_groups to snackbase_admin, snackbase_member;
 -- Everything but the hash, which is written and never read; and nobody of an account is removed.
 grant select (id, account_id, email, role_id, is_active, email_verified, email_verified_at, last_login, failed_login_attempts, locked_until,
               auth_provider, auth_provider_name, external_id, external_email, profile_data, created_at, updated_at),
@@ -316,10 +341,20 @@ grant execute on function
     snackbase.migration_list(), snackbase.migration_history(), snackbase.migration_current(),
     snackbase._migration_text(snackbase.migrations),
     snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text),
-    snackbase._account_create(text, text, text, boolean), snackbase._account_detail(snackbase.accounts),
+    snackbase.account_change(text, text), snackbase.account_drop(text), snackbase.account_users(text, bigint, bigint),
+    snackbase._account_create(text, text, text, boolean), snackbase._account_detail(snackbase.accounts), snackbase._account_row(text), snackbase._collections_used(uuid),
     snackbase._account_code_take(), snackbase._account_code_after(int), snackbase._account_code_text(int), snackbase._account_code_value(text),
     snackbase._slug_from(text), snackbase._slug_problem(text), snackbase._slug_check(text, text)
    to snackbase_superadmin;
+-- Groups, for everybody of an account; what is written is for whom the policies name.
+grant execute on function
+    snackbase.group_check(text), snackbase.group_list(json), snackbase.group_view(uuid), snackbase.group_create(json), snackbase.group_change(uuid, json),
+    snackbase.group_drop(uuid), snackbase.group_member_add(uuid, uuid), snackbase.group_member_remove(uuid, uuid)
+   to snackbase_gateway, snackbase_member, snackbase_admin, snackbase_superadmin;
+grant execute on function
+    snackbase._group_json(uuid, uuid), snackbase._group_detail(uuid, uuid), snackbase._group_row(uuid), snackbase._group_fits(json),
+    snackbase._user_brief_json(uuid, uuid), snackbase._containing(text), snackbase._account_find(text), snackbase._misfit(text, text, text)
+   to snackbase_member, snackbase_admin, snackbase_superadmin;
 -- Of people of one account; each refuses a caller of another one.
 grant execute on function
     snackbase._sessions_end(uuid, uuid), snackbase._password_set(uuid, uuid, text),
@@ -328,7 +363,8 @@ grant execute on function
 -- People, for administrators of an account and superadmins.
 grant execute on function
     snackbase.people_check(), snackbase.user_list(json), snackbase.user_view(uuid), snackbase.user_create(json),
-    snackbase.user_change(uuid, json), snackbase.user_drop(uuid), snackbase.user_verify(uuid)
+    snackbase.user_change(uuid, json), snackbase.user_drop(uuid), snackbase.user_verify(uuid),
+    snackbase.user_password_change(uuid, text, boolean), snackbase.user_verification_send(uuid)
    to snackbase_gateway, snackbase_admin, snackbase_superadmin;
 grant execute on function
     snackbase._account_find(text), snackbase._user_account(uuid), snackbase._role_wanted(json), snackbase._containing(text), snackbase._misfit(text, text, text),
@@ -344,7 +380,8 @@ grant execute on function
     snackbase.collection_export(text), snackbase.collection_import(json),
     snackbase.migration_plan(json), snackbase.migration_generate(json),
     snackbase.migration_list(), snackbase.migration_history(), snackbase.migration_current(),
-    snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text)
+    snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text),
+    snackbase.account_change(text, text), snackbase.account_drop(text), snackbase.account_users(text, bigint, bigint)
    to snackbase_gateway;
 grant execute on function snackbase.doctor() to snackbase_superadmin;
 grant execute on function

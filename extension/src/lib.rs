@@ -65,15 +65,21 @@ extension_sql_file!(
     requires = ["accounts"]
 );
 extension_sql_file!(
-    "../../sql/043_people.sql",
-    name = "people",
+    "../../sql/042_account_management.sql",
+    name = "account_management",
     requires = ["identity"]
 );
+extension_sql_file!(
+    "../../sql/043_people.sql",
+    name = "people",
+    requires = ["account_management"]
+);
+extension_sql_file!("../../sql/044_groups.sql", name = "groups", requires = ["people"]);
 extension_sql_file!(
     "../../sql/045_authentication.sql",
     name = "authentication",
     requires = [
-        "people",
+        "groups",
         caller::current_user_role,
         context::current_user_uuid,
         context::current_ip_address,
