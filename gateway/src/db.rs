@@ -118,12 +118,25 @@ statements! {
     ApiKeyCreate = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_create($2, $3, $4, $5, $6, $7) end";
     ApiKeyView = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_view($2) end";
     ApiKeyRevoke = "select case when snackbase.enter($1, 'admin') then snackbase.api_key_revoke($2) end";
+    AccountChange = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_change($2, $3) end";
+    AccountDrop = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_drop($2) end";
+    AccountUsers = "select case when snackbase.enter($1, 'superadmin') then snackbase.account_users($2, $3, $4) end";
     UserList = "select case when snackbase.enter($1, 'admin') then snackbase.user_list($2) end";
     UserCreate = "select case when snackbase.enter($1, 'admin') then snackbase.user_create($2) end";
     UserView = "select case when snackbase.enter($1, 'admin') then snackbase.user_view($2) end";
     UserChange = "select case when snackbase.enter($1, 'admin') then snackbase.user_change($2, $3) end";
     UserDrop = "select case when snackbase.enter($1, 'admin') then snackbase.user_drop($2) end";
     UserVerify = "select case when snackbase.enter($1, 'admin') then snackbase.user_verify($2) end";
+    UserPasswordChange = "select case when snackbase.enter($1, 'admin') then snackbase.user_password_change($2, $3, $4) end";
+    UserVerificationSend = "select case when snackbase.enter($1, 'admin') then snackbase.user_verification_send($2) end";
+    GroupWriter = "select case when snackbase.enter($1, 'people') then snackbase.group_check(null) end";
+    GroupList = "select case when snackbase.enter($1, 'people') then snackbase.group_list($2) end";
+    GroupCreate = "select case when snackbase.enter($1, 'people') then snackbase.group_create($2) end";
+    GroupView = "select case when snackbase.enter($1, 'people') then snackbase.group_view($2) end";
+    GroupChange = "select case when snackbase.enter($1, 'people') then snackbase.group_change($2, $3) end";
+    GroupDrop = "select case when snackbase.enter($1, 'people') then snackbase.group_drop($2) end";
+    GroupMemberAdd = "select case when snackbase.enter($1, 'people') then snackbase.group_member_add($2, $3) end";
+    GroupMemberRemove = "select case when snackbase.enter($1, 'people') then snackbase.group_member_remove($2, $3) end";
     Register = "select case when snackbase.enter($1, 'auth') then snackbase.auth_register($2, $3, $4, $5) end";
     // A function that returns rows cannot stand in `case`; the reference to `entered` keeps the order.
     LoginFind = "select f.user_id, f.account_id, f.password_hash, f.auth_provider, f.is_active, f.email_verified

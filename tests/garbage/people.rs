@@ -10,15 +10,34 @@ use super::scene::{Sample, Who};
 pub struct People {
     /// A user of Acme.
     pub person: String,
+    /// A group of Acme.
+    pub group: String,
+    /// Acme.
+    pub account: String,
 }
 
 impl People {
     /// Makes what is missing. Users are never removed: one is enough.
     pub async fn restore(&mut self, world: &World) {
+        world.account_id("alice").clone_into(&mut self.account);
         if self.person.is_empty() {
             let body =
                 json!({"email": "person@example.com", "password": "Correct-Horse-7-Battery", "role_id": 2});
             self.person = id(&world.alice.post("/users", body).await.expect(201));
+        }
+        let group = format!("/groups/{}", self.group);
+        if self.group.is_empty() || world.alice.get(&group).await.status == 404 {
+            // Named after the one before: a name that garbage has not taken.
+            let name = format!("after {}", self.group);
+            self.group = id(&world
+                .alice
+                .post("/groups", json!({"name": name}))
+                .await
+                .expect(201));
+        }
+        if world.root.get("/accounts/spare").await.status == 404 {
+            let body = json!({"name": "Spare", "slug": "spare"});
+            world.root.post("/accounts", body).await.expect(201);
         }
     }
 }
@@ -32,7 +51,9 @@ pub fn samples(people: &People) -> Vec<Sample> {
     let sample = |method, path: &str, body| Sample {
         who: Who::Alice,
         method,
-        path: path.replace("{person}", &people.person),
+        path: path
+            .replace("{person}", &people.person)
+            .replace("{group}", &people.group),
         query: Vec::new(),
         body,
     };
@@ -43,7 +64,44 @@ pub fn samples(people: &People) -> Vec<Sample> {
             .collect(),
         ..sample("GET", path, Value::Null)
     };
+    let root = |sample: Sample| Sample {
+        who: Who::Root,
+        ..sample
+    };
     vec![
+        root(sample("PUT", "/accounts/spare", json!({"name": "Spared"}))),
+        root(list(
+            "/accounts/spare/users",
+            &[("page", "1"), ("page_size", "10")],
+        )),
+        list(
+            "/groups",
+            &[
+                ("skip", "0"),
+                ("limit", "5"),
+                ("page", "1"),
+                ("page_size", "10"),
+                ("search", "a"),
+            ],
+        ),
+        sample(
+            "POST",
+            "/groups",
+            json!({"name": "made", "description": "d", "account_id": people.account}),
+        ),
+        sample("GET", "/groups/{group}", Value::Null),
+        sample(
+            "PATCH",
+            "/groups/{group}",
+            json!({"name": "changed", "description": "e"}),
+        ),
+        sample("POST", "/groups/{group}/users", json!({"user_id": people.person})),
+        sample("DELETE", "/groups/{group}/users/{person}", Value::Null),
+        sample(
+            "PUT",
+            "/users/{person}/password",
+            json!({"new_password": "Another-Horse-8-Battery", "send_reset_link": true}),
+        ),
         list(
             "/users",
             &[
@@ -61,6 +119,7 @@ pub fn samples(people: &People) -> Vec<Sample> {
             ],
         ),
         sample("GET", "/users/{person}", Value::Null),
+        sample("POST", "/users/{person}/resend-verification", Value::Null),
         sample(
             "PATCH",
             "/users/{person}",
@@ -68,5 +127,7 @@ pub fn samples(people: &People) -> Vec<Sample> {
                 "auth_provider_name": "google", "external_id": "e", "external_email": "e@example.com", "profile_data": {"a": 1}}),
         ),
         sample("DELETE", "/users/{person}", Value::Null),
+        sample("DELETE", "/groups/{group}", Value::Null),
+        root(sample("DELETE", "/accounts/spare", Value::Null)),
     ]
 }

@@ -245,6 +245,8 @@ impl Scene {
             self.role.as_str(),
             self.key.as_str(),
             self.people.person.as_str(),
+            self.people.group.as_str(),
+            "spare",
             self.world.user_id("bob"),
             RESET,
         ];

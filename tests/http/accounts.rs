@@ -105,6 +105,9 @@ async fn only_superadmins_manage() {
         "GET /accounts",
         "POST /accounts",
         "GET /accounts/acme",
+        "PUT /accounts/acme",
+        "DELETE /accounts/acme",
+        "GET /accounts/acme/users",
         "GET /collections",
         "POST /collections",
     ] {
@@ -112,7 +115,7 @@ async fn only_superadmins_manage() {
             name,
             caller,
             request,
-            body: if request.starts_with("POST") {
+            body: if request.starts_with('P') {
                 json!({"name": "xyz"})
             } else {
                 serde_json::Value::Null
@@ -132,4 +135,92 @@ async fn only_superadmins_manage() {
         ])
         .await;
     }
+}
+
+#[tokio::test]
+async fn an_account_is_renamed_and_deleted_with_all_it_has() {
+    let world = World::new().await;
+    for (caller, title) in [(&world.alice, "ours"), (&world.carol, "theirs")] {
+        caller
+            .post("/records/posts", json!({"title": title, "status": "published"}))
+            .await
+            .expect(201);
+    }
+    let acme = world.root.get("/accounts/acme").await.expect(200);
+    assert_eq!(acme["collections_used"], json!(["posts"]));
+    let renamed = world
+        .root
+        .put("/accounts/AA0001", json!({"name": "Acme & Co", "slug": "other"}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&renamed["name"], &renamed["slug"]),
+        (&json!("Acme & Co"), &json!("acme"))
+    );
+    for body in [
+        json!({}),
+        json!({"name": ""}),
+        json!({"name": " "}),
+        json!({"name": 1}),
+    ] {
+        let refused = world.root.put("/accounts/acme", body).await;
+        assert_eq!(
+            (refused.status, refused.json["details"][0]["field"].as_str()),
+            (422, Some("name")),
+            "{}",
+            refused.text
+        );
+    }
+    world
+        .root
+        .put("/accounts/nowhere", json!({"name": "x"}))
+        .await
+        .expect(404);
+    let people = world
+        .root
+        .get("/accounts/acme/users?page=1&page_size=1")
+        .await
+        .expect(200);
+    assert_eq!(
+        (
+            &people["total"],
+            &people["total_pages"],
+            &people["items"][0]["role"]
+        ),
+        (&json!(2), &json!(2), &json!("user"))
+    );
+    world.root.get("/accounts/nowhere/users").await.expect(404);
+
+    for account in ["system", "SY0000", "00000000-0000-0000-0000-000000000000"] {
+        let refused = world.root.delete(&format!("/accounts/{account}")).await;
+        assert_eq!(refused.status, 422, "{}", refused.text);
+        world
+            .root
+            .put(&format!("/accounts/{account}"), json!({"name": "Mine"}))
+            .await
+            .expect(422);
+    }
+    world.root.delete("/accounts/acme").await.expect(204);
+    world.root.delete("/accounts/acme").await.expect(404);
+    // At once, for people who are logged in as for those who want to be.
+    world.alice.get("/auth/me").await.expect(401);
+    let login = json!({"account": "acme", "email": "alice@example.com", "password": snackbase_e2e::PASSWORD});
+    world.gateway.api().post("/auth/login", login).await.expect(401);
+    let left = world.root.get("/records/posts").await.expect(200);
+    assert_eq!(
+        (&left["total"], &left["items"][0]["title"]),
+        (&json!(1), &json!("theirs"))
+    );
+    let superuser = world.database.superuser().await;
+    let deleted = superuser
+        .value("select string_agg(distinct table_name, ' ' order by table_name) from snackbase.audit_change where operation = 'DELETE'")
+        .await;
+    assert_eq!(deleted, "accounts col_posts groups users users_groups");
+    assert!(world.audit_findings().await.is_empty());
+    let next = world
+        .root
+        .post("/accounts", json!({"name": "Next"}))
+        .await
+        .expect(201);
+    assert_eq!(next["account_code"], "AA0003");
 }

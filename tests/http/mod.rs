@@ -12,6 +12,7 @@ mod definitions;
 mod doors;
 mod email;
 mod expand;
+mod groups;
 mod headers;
 mod identity;
 mod isolation;

@@ -262,3 +262,69 @@ async fn what_does_not_fit_is_named() {
     let made = world.root.post("/users", external).await.expect(201);
     assert_eq!(made["profile_data"], json!({"name": "Ext"}));
 }
+
+#[tokio::test]
+async fn passwords_and_links_are_given_by_administrators() {
+    let world = World::new().await;
+    let path = format!("/users/{}/password", world.user_id("bob"));
+    let new = "Another-Horse-8-Battery";
+    let set = async |body: Value| world.alice.put(&path, body).await;
+    for (body, status, codes) in [
+        (json!({}), 422, "new_password:missing"),
+        (json!({"send_reset_link": false}), 422, "new_password:missing"),
+        (json!({"new_password": 1}), 422, "new_password:string_type"),
+        (
+            json!({"new_password": "short"}),
+            400,
+            "new_password:password_too_short new_password:password_no_uppercase new_password:password_no_digit new_password:password_no_special",
+        ),
+    ] {
+        let answer = set(body.clone()).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text);
+        assert_eq!(answer.codes().join(" "), codes, "{body}");
+    }
+    let answer = set(json!({"new_password": new})).await.expect(200);
+    assert!(answer["message"].is_string());
+    world.bob.get("/auth/me").await.expect(401);
+    let login = async |password: &str| {
+        let body = json!({"account": "acme", "email": "bob@example.com", "password": password});
+        world.gateway.api().post("/auth/login", body).await
+    };
+    login(PASSWORD).await.expect(401);
+    login(new).await.expect(200);
+    set(json!({"send_reset_link": true})).await.expect(200);
+    let mails = async |template: &str| {
+        let superuser = world.database.superuser().await;
+        superuser
+            .value(&format!(
+                "select count(*) from snackbase.mail_outbox where template_type = '{template}' and recipient = 'bob@example.com'"
+            ))
+            .await
+    };
+    assert_eq!(mails("password_reset").await, "1");
+    for id in [world.user_id("carol"), world.user_id("root"), NOBODY] {
+        let path = format!("/users/{id}/password");
+        for body in [
+            json!({"new_password": new}),
+            json!({"new_password": "short"}),
+            json!({"send_reset_link": true}),
+        ] {
+            world.alice.put(&path, body).await.expect(404);
+        }
+    }
+    let again = format!("/users/{}/resend-verification", world.user_id("bob"));
+    world.alice.post(&again, json!({})).await.expect(400);
+    let moved = json!({"email": "bob@example.org"});
+    let moved = world
+        .alice
+        .patch(&format!("/users/{}", world.user_id("bob")), moved)
+        .await
+        .expect(200);
+    assert_eq!(moved["email_verified"], false);
+    world.alice.post(&again, json!({})).await.expect(200);
+    let superuser = world.database.superuser().await;
+    let sent = superuser
+        .value("select count(*) from snackbase.mail_outbox where template_type = 'email_verification' and recipient = 'bob@example.org'")
+        .await;
+    assert_eq!(sent, "1");
+}

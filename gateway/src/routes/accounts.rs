@@ -1,4 +1,4 @@
-//! Accounts, for superadmins. Source: identity contract §4.4 (18–20).
+//! Accounts, for superadmins. Source: identity contract §4.4 (18–23).
 
 use axum::http::{StatusCode, Uri};
 
@@ -56,5 +56,49 @@ pub async fn view(state: State, caller: Caller, Path(account): Path<String>) -> 
     state
         .database
         .json(&caller, Statement::AccountView, &[&account])
+        .await
+}
+
+/// `PUT /accounts/{account}`: another name.
+pub async fn change(
+    state: State,
+    caller: Caller,
+    Path(account): Path<String>,
+    body: Result<Fields, Error>,
+) -> Result<Json, Error> {
+    let read = |mut fields: Fields| {
+        let name = fields.text("name", 1..=255);
+        fields.finish().map(|_| name)
+    };
+    let name = for_superadmins(&state, &caller, body.and_then(read)).await?;
+    state
+        .database
+        .json(&caller, Statement::AccountChange, &[&account, &name])
+        .await
+}
+
+/// `DELETE /accounts/{account}`, with everything that is in it.
+pub async fn remove(state: State, caller: Caller, Path(account): Path<String>) -> Result<StatusCode, Error> {
+    state
+        .database
+        .flag(&caller, Statement::AccountDrop, &[&account])
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /accounts/{account}/users`.
+pub async fn users(
+    state: State,
+    caller: Caller,
+    Path(account): Path<String>,
+    uri: Uri,
+) -> Result<Json, Error> {
+    let mut query = Query::new(uri.query());
+    let page = query.number("page", 1..=i64::MAX / 100);
+    let page_size = query.number("page_size", 1..=100);
+    for_superadmins(&state, &caller, query.finish()).await?;
+    state
+        .database
+        .json(&caller, Statement::AccountUsers, &[&account, &page, &page_size])
         .await
 }

@@ -8,6 +8,7 @@ mod collections;
 mod configuration;
 mod dashboard;
 mod email;
+mod groups;
 mod health;
 mod input;
 mod layers;
@@ -57,14 +58,30 @@ pub fn app(state: State) -> Router {
         .at("/auth/resend-verification", post(auth::verification::send))
         .at("/auth/me", get(auth::me::me))
         .at("/accounts", get(accounts::list).post(accounts::create))
-        .at("/accounts/{account}", get(accounts::view))
+        .at(
+            "/accounts/{account}",
+            get(accounts::view).put(accounts::change).delete(accounts::remove),
+        )
+        .at("/accounts/{account}/users", get(accounts::users))
         .at("/admin/subjects/erase", post(subjects::erase))
         .at("/users", get(users::list).post(users::create))
         .at(
             "/users/{id}",
             get(users::view).patch(users::change).delete(users::remove),
         )
+        .at("/users/{id}/password", put(users::set_password))
         .at("/users/{id}/verify", post(users::verify))
+        .at(
+            "/users/{id}/resend-verification",
+            post(users::resend_verification),
+        )
+        .at("/groups", get(groups::list).post(groups::create))
+        .at(
+            "/groups/{id}",
+            get(groups::view).patch(groups::change).delete(groups::remove),
+        )
+        .at("/groups/{id}/users", post(groups::add_member))
+        .at("/groups/{id}/users/{user_id}", delete(groups::remove_member))
         .at("/collections", get(collections::list).post(collections::define))
         .at("/collections/names", get(collections::names))
         .at("/collections/export", get(collections::export))
@@ -228,6 +245,11 @@ async fn for_audit_readers<T>(state: &State, caller: &Caller, input: Result<T, E
 /// leaves people to superadmins.
 async fn for_people_managers<T>(state: &State, caller: &Caller, input: Result<T, Error>) -> Result<T, Error> {
     only_for(state, caller, Statement::PeopleManager, input).await
+}
+
+/// As [`for_superadmins`], for a request that whoever writes groups may make.
+async fn for_group_writers<T>(state: &State, caller: &Caller, input: Result<T, Error>) -> Result<T, Error> {
+    only_for(state, caller, Statement::GroupWriter, input).await
 }
 
 async fn only_for<T>(

@@ -90,6 +90,30 @@ const GUARDED: &[(&str, &str)] = &[
     ("GET", "/api/v1/accounts"),
     ("POST", "/api/v1/accounts"),
     ("GET", "/api/v1/accounts/acme"),
+    ("PUT", "/api/v1/accounts/acme"),
+    ("DELETE", "/api/v1/accounts/acme"),
+    ("GET", "/api/v1/accounts/acme/users"),
+    ("GET", "/api/v1/groups"),
+    ("POST", "/api/v1/groups"),
+    ("GET", "/api/v1/groups/00000000-0000-0000-0000-000000000001"),
+    ("PATCH", "/api/v1/groups/00000000-0000-0000-0000-000000000001"),
+    ("DELETE", "/api/v1/groups/00000000-0000-0000-0000-000000000001"),
+    (
+        "POST",
+        "/api/v1/groups/00000000-0000-0000-0000-000000000001/users",
+    ),
+    (
+        "DELETE",
+        "/api/v1/groups/00000000-0000-0000-0000-000000000001/users/00000000-0000-0000-0000-000000000001",
+    ),
+    (
+        "PUT",
+        "/api/v1/users/00000000-0000-0000-0000-000000000001/password",
+    ),
+    (
+        "POST",
+        "/api/v1/users/00000000-0000-0000-0000-000000000001/resend-verification",
+    ),
     ("GET", "/api/v1/users"),
     ("POST", "/api/v1/users"),
     ("GET", "/api/v1/users/00000000-0000-0000-0000-000000000001"),
@@ -342,6 +366,12 @@ async fn a_route_for_superadmins_asks_who_is_there_before_it_says_what_does_not_
         ("POST", "/api/v1/users", "{}"),
         ("PATCH", "/api/v1/users/x", "{}"),
         ("DELETE", "/api/v1/users/x", ""),
+        ("PUT", "/api/v1/users/x/password", "{}"),
+        ("PUT", "/api/v1/accounts/acme", "{}"),
+        ("GET", "/api/v1/accounts/acme/users?page=0", ""),
+        ("POST", "/api/v1/groups", "{}"),
+        ("PATCH", "/api/v1/groups/x", "{}"),
+        ("DELETE", "/api/v1/groups/x/users/y", ""),
         ("POST", "/api/v1/users/x/verify", ""),
     ] {
         let answer = ask(

@@ -8,7 +8,7 @@ use super::for_people_managers;
 use super::input::{Fields, Path, Query};
 use crate::auth::{Caller, password};
 use crate::db::{Json, JsonText, Statement};
-use crate::error::Error;
+use crate::error::{Error, FieldFault};
 use crate::state::State;
 
 /// The id in the path of a request.
@@ -88,7 +88,7 @@ pub async fn create(
     let mut body = fields.finish()?;
 
     let hash = match password {
-        Some(password) => hashed(&state, password).await?,
+        Some(password) => hashed(&state, password, "password").await?,
         None if provider.as_deref().unwrap_or("password") == "password" => {
             return Err(Error::BadRequest(
                 "Password is required for the provider 'password'",
@@ -111,9 +111,14 @@ pub async fn create(
     Ok((StatusCode::CREATED, user))
 }
 
-/// The hash of a password that somebody chose, if the policy allows it.
-async fn hashed(state: &State, password: String) -> Result<String, Error> {
-    let faults = state.passwords.faults(&password);
+/// The hash of a password that somebody chose in `field`, if the policy allows it.
+async fn hashed(state: &State, password: String, field: &'static str) -> Result<String, Error> {
+    let faults: Vec<FieldFault> = state
+        .passwords
+        .faults(&password)
+        .into_iter()
+        .map(|fault| FieldFault { field, ..fault })
+        .collect();
     if !faults.is_empty() {
         return Err(Error::NestedFaults(faults));
     }
@@ -179,6 +184,47 @@ pub async fn remove(state: State, caller: Caller, path: Id) -> Result<StatusCode
     let Path(id) = for_people_managers(&state, &caller, path).await?;
     state.database.flag(&caller, Statement::UserDrop, &[&id]).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `PUT /users/{id}/password`: a new password, a link to one, or both. As in [`create`], a hash is made for those only who may
+/// set it.
+pub async fn set_password(
+    state: State,
+    caller: Caller,
+    path: Id,
+    body: Result<Fields, Error>,
+) -> Result<Json, Error> {
+    let read = |mut fields: Fields| {
+        let password = fields.optional_text("new_password", 1..=password::LONGEST);
+        let link = fields.optional_flag("send_reset_link");
+        if password.is_none() && link != Some(true) && !fields.has("new_password") {
+            fields.note(
+                "missing",
+                "new_password",
+                "new_password or send_reset_link is required",
+            );
+        }
+        fields.finish().map(|_| (password, link))
+    };
+    let input = path.and_then(|path| body.and_then(read).map(|read| (path, read)));
+    let (Path(id), (password, link)) = for_people_managers(&state, &caller, input).await?;
+    let hash = match password {
+        Some(password) => {
+            // Somebody else's user is not found, whatever the password is.
+            state.database.json(&caller, Statement::UserView, &[&id]).await?;
+            Some(hashed(&state, password, "new_password").await?)
+        }
+        None => None,
+    };
+    state
+        .database
+        .json(&caller, Statement::UserPasswordChange, &[&id, &hash, &link])
+        .await
+}
+
+/// `POST /users/{id}/resend-verification`.
+pub async fn resend_verification(state: State, caller: Caller, path: Id) -> Result<Json, Error> {
+    one(&state, &caller, path, Statement::UserVerificationSend).await
 }
 
 /// `POST /users/{id}/verify`.
