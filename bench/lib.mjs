@@ -32,8 +32,8 @@ async function freePort() {
   });
 }
 
-/** A fresh database, and a gateway in front of it. */
-export async function startGateway() {
+/** A fresh database, and a gateway in front of it, with further settings. */
+export async function startGateway(settings = {}) {
   psql(`create database ${database} template ${env.SNACKBASE_TEST_TEMPLATE}`, 'postgres');
   const port = await freePort();
   const child = spawn(env.SNACKBASE_TEST_GATEWAY, ['serve'], {
@@ -44,9 +44,11 @@ export async function startGateway() {
       SNACKBASE_DATABASE_URL:
         `postgres://snackbase_gateway:${env.SNACKBASE_TEST_GATEWAY_PASSWORD}@127.0.0.1:${env.PGPORT}/${database}`,
       SNACKBASE_SECRET_KEY: 'bench-secret-bench-secret-bench-secret-bench-secret',
+      SNACKBASE_RATE_LIMIT_ENABLED: 'false',
       SNACKBASE_LOG_LEVEL: 'error',
       SNACKBASE_SUPERADMIN_EMAIL: 'root@example.com',
       SNACKBASE_SUPERADMIN_PASSWORD: password,
+      ...settings,
     },
   });
   process.on('exit', () => child.kill());

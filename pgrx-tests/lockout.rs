@@ -36,8 +36,9 @@ mod tests {
             person.id
         ))
         .says("1");
+        // From elsewhere: that network's budget is another matter.
         ask_through_gateway(
-            GATEWAY,
+            r#"{"kind":"anonymous","ip_address":"198.51.100.1"}"#,
             "auth",
             "select password_hash is not null from snackbase.auth_login_find('acme', null, null, 'ada@example.com')",
         )
@@ -122,15 +123,63 @@ mod tests {
             )
             .says("true");
         }
-        for (ip, count) in [
-            ("192.0.2.1", "1"),
-            ("192.0.2.3", "0"),
-            ("2001:db8::99", "2"),
-            ("2001:db8:1::1", "0"),
-            ("nonsense", "0"),
+        run("set local snackbase.login_rate_limit_per_minute = 2").answer();
+        for (ip, wait) in [
+            ("192.0.2.1", "null"),
+            ("192.0.2.3", "null"),
+            ("2001:db8::99", "60"),
+            ("2001:db8:1::1", "null"),
+            ("nonsense", "null"),
         ] {
-            ask(&format!("select snackbase._login_failures_from('{ip}', 60)")).says(count);
+            ask(&format!("select snackbase._login_wait('{ip}')")).says(wait);
         }
+    }
+
+    #[pg_test]
+    fn ten_wrong_passwords_a_minute_are_a_networks_budget() {
+        let scene = Scene::new();
+        let found = |ip: &str, email: &str| {
+            ask_through_gateway(
+                &format!(r#"{{"kind":"anonymous","ip_address":"{ip}"}}"#),
+                "auth",
+                &format!("select concat_ws(' ', user_id, retry_after) from snackbase.auth_login_find('acme', null, null, '{email}')"),
+            )
+            .answer()
+        };
+        let fail = |ip: &str| {
+            ask_through_gateway(
+                &format!(r#"{{"kind":"anonymous","ip_address":"{ip}"}}"#),
+                "auth",
+                "select snackbase.auth_login_failed(null, null)",
+            )
+            .says("true");
+        };
+        for number in 0..10 {
+            assert_eq!(found("2001:db8::1", "alf@example.com"), scene.alf.id);
+            fail(&format!("2001:db8::{number}"));
+        }
+        // Whoever is asked for, and also when there is nobody: the answer tells nothing.
+        for email in ["alf@example.com", "nobody@example.com"] {
+            assert_eq!(found("2001:db8::ffff", email), "60");
+        }
+        assert_eq!(
+            found("2001:db8:0:1::1", "alf@example.com"),
+            scene.alf.id,
+            "another network"
+        );
+        run("update snackbase.login_failures set failed_at = failed_at - interval '35 seconds'").says("10");
+        assert_eq!(found("2001:db8::1", "alf@example.com"), "25");
+        fail("2001:db8::1");
+        assert_eq!(
+            found("2001:db8::1", "alf@example.com"),
+            "25",
+            "the eleventh does not make it longer"
+        );
+        run("set local snackbase.login_rate_limit_per_minute = 0").answer();
+        assert_eq!(found("2001:db8::1", "alf@example.com"), scene.alf.id);
+        run("set local snackbase.login_rate_limit_per_minute = 10").answer();
+        run("update snackbase.login_failures set failed_at = failed_at - interval '25 seconds'").says("11");
+        assert_eq!(found("2001:db8::1", "alf@example.com"), scene.alf.id);
     }
 
     #[pg_test]

@@ -90,10 +90,12 @@ end
 $$;
 
 -- The user who wants to log in. Unknown account and unknown address look alike: no row. Of a locked user (047_lockout.sql)
--- nobody learns the hash: the right password is as wrong as any other.
+-- nobody learns the hash: the right password is as wrong as any other. A client whose budget of wrong passwords is spent gets one
+-- row with nothing but `retry_after`, in seconds, whoever it asks for.
 create function snackbase.auth_login_find(
     account text, host_label text, fallback text, wanted_email text,
-    out user_id uuid, out account_id uuid, out password_hash text, out auth_provider text, out is_active boolean, out email_verified boolean)
+    out user_id uuid, out account_id uuid, out password_hash text, out auth_provider text, out is_active boolean, out email_verified boolean,
+    out retry_after int)
 returns setof record
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -101,9 +103,14 @@ as $$
 declare
     wanted uuid := snackbase._account_meant(account, host_label, fallback);
 begin
+    retry_after := snackbase._login_wait(snackbase.current_ip_address());
+    if retry_after is not null then
+        return next;
+        return;
+    end if;
     return query
     select u.id, u.account_id, case when snackbase._login_locked_until(u.id) is null then u.password_hash end,
-           u.auth_provider, u.is_active, u.email_verified
+           u.auth_provider, u.is_active, u.email_verified, null::int
       from snackbase.users u
      where u.account_id = wanted and lower(u.email) = lower(trim(wanted_email))
        and (wanted = '00000000-0000-0000-0000-000000000000' or snackbase._password_logins(wanted));

@@ -31,14 +31,19 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 return (select u.locked_until from snackbase.users u where u.id = _login_locked_until.user_id and u.locked_until > clock_timestamp());
 
--- How many checks failed from this client's network in the last seconds.
-create function snackbase._login_failures_from(ip text, seconds int) returns bigint
+-- In how many seconds this client's network may try another password; NULL: now. It may fail login_rate_limit_per_minute times
+-- a minute, so the failure that stands at that place, counted from the newest, has to be a minute old.
+create function snackbase._login_wait(ip text) returns int
 language sql stable
 set search_path = pg_catalog, pg_temp
 return (
-    select count(*)
+    select greatest(1, ceil(extract(epoch from f.failed_at + interval '1 minute' - clock_timestamp())))::int
       from snackbase.login_failures f
-     where f.network = snackbase._login_network(ip) and f.failed_at > clock_timestamp() - make_interval(secs => seconds)
+     where f.network = snackbase._login_network(ip) and f.failed_at > clock_timestamp() - interval '1 minute'
+       and current_setting('snackbase.login_rate_limit_per_minute')::int > 0
+     order by f.failed_at desc
+    offset greatest(1, current_setting('snackbase.login_rate_limit_per_minute')::int) - 1
+     limit 1
 );
 
 -- A password was wrong. Every login_lockout_threshold failures in a row lock the user for login_lockout_seconds, doubled each

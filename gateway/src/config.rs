@@ -10,6 +10,7 @@ use axum::http::{HeaderName, HeaderValue, Method};
 
 use crate::anchors;
 use crate::limits::TrustedProxies;
+use crate::limits::rate::Rates;
 use crate::outbound;
 
 mod reader;
@@ -88,6 +89,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_API_KEY_DEFAULT_EXPIRATION_DAYS", "number", Absent("never"), "lifetime of an API key that is made without expires_at"),
     setting("SNACKBASE_LOGIN_LOCKOUT_THRESHOLD", "number", Absent("snackbase.login_lockout_threshold of the database, 20"), "wrong passwords in a row that lock a user"),
     setting("SNACKBASE_LOGIN_LOCKOUT_SECONDS", "number", Absent("snackbase.login_lockout_seconds of the database, 900"), "how long the first lock of a user lasts"),
+    setting("SNACKBASE_LOGIN_RATE_LIMIT_PER_MINUTE", "number", Absent("snackbase.login_rate_limit_per_minute of the database, 10"), "wrong passwords that one network may try in a minute; 0: any number"),
+    setting("SNACKBASE_RATE_LIMIT_ENABLED", "true|false", Text("true"), "whether requests are limited; each gateway counts for itself"),
+    setting("SNACKBASE_RATE_LIMIT_PER_MINUTE", "number", Text("60"), "requests a minute of one network (IPv4 address, /64 of IPv6) without credentials"),
+    setting("SNACKBASE_RATE_LIMIT_AUTHENTICATED_PER_MINUTE", "number", Text("120"), "requests a minute of one user; superadmins are limited under /auth/ only"),
+    setting("SNACKBASE_API_KEY_RATE_LIMIT_PER_MINUTE", "number", Text("100"), "requests a minute of one API key"),
+    setting("SNACKBASE_RATE_LIMIT_BURST_MULTIPLIER", "number", Text("1.0"), "minutes' worth of requests that may come at once"),
+    setting("SNACKBASE_RATE_LIMIT_ENDPOINTS", "list of path=number, or JSON object", Absent("none"), "paths with a limit of their own, per caller and minute; * stands for a segment, ** at the end for all below"),
     setting("SNACKBASE_TRUSTED_PROXIES", "list of addresses, CIDR blocks or *", Text("127.0.0.1,::1"), "peers whose CF-Connecting-IP, X-Forwarded-For and X-Forwarded-Host are believed"),
     setting("SNACKBASE_WORKER_ENABLED", "true|false", Text("true"), "whether this gateway delivers mail"),
     setting("SNACKBASE_MAIL_POLL_MS", "number", Text("1000"), "how often the queue of mail is looked at"),
@@ -228,6 +236,8 @@ pub struct Config {
     pub superadmin: Option<(String, String)>,
     /// How API keys are presented and made.
     pub api_keys: ApiKeys,
+    /// How many requests a caller may make; `None`: any number.
+    pub rates: Option<Rates>,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
     /// How mail is delivered.
@@ -325,6 +335,10 @@ impl Config {
                 read.optional("SNACKBASE_LOGIN_LOCKOUT_SECONDS", 1, 86_400),
             ),
             (
+                "login_rate_limit_per_minute",
+                read.optional("SNACKBASE_LOGIN_RATE_LIMIT_PER_MINUTE", 0, 100_000),
+            ),
+            (
                 "api_key_max_per_user",
                 read.optional("SNACKBASE_API_KEY_MAX_PER_USER", 0, 1000),
             ),
@@ -365,6 +379,7 @@ impl Config {
         };
         let api_key_header = read.key_header("SNACKBASE_API_KEY_HEADER");
         let expiration_days = read.optional("SNACKBASE_API_KEY_DEFAULT_EXPIRATION_DAYS", 1, 36_500);
+        let rates = read.rates(api_prefix.as_deref().unwrap_or_default());
         let trusted_proxies = read.trusted_proxies("SNACKBASE_TRUSTED_PROXIES");
         let worker_enabled = read.switch("SNACKBASE_WORKER_ENABLED");
         let mail_poll = read.number("SNACKBASE_MAIL_POLL_MS", 10, 3_600_000);
@@ -409,6 +424,7 @@ impl Config {
                 header: api_key_header?,
                 expiration_days: expiration_days.and_then(|days| i32::try_from(days).ok()),
             },
+            rates: rates?,
             trusted_proxies: trusted_proxies?,
             worker: Worker {
                 enabled: worker_enabled?,

@@ -139,7 +139,7 @@ statements! {
     GroupMemberRemove = "select case when snackbase.enter($1, 'people') then snackbase.group_member_remove($2, $3) end";
     Register = "select case when snackbase.enter($1, 'auth') then snackbase.auth_register($2, $3, $4, $5) end";
     // A function that returns rows cannot stand in `case`; the reference to `entered` keeps the order.
-    LoginFind = "select f.user_id, f.account_id, f.password_hash, f.auth_provider, f.is_active, f.email_verified
+    LoginFind = "select f.user_id, f.account_id, f.password_hash, f.auth_provider, f.is_active, f.email_verified, f.retry_after
         from snackbase.enter($1, 'auth') as entered(done)
         cross join lateral snackbase.auth_login_find(case when entered.done then $2 end, $3, $4, $5) as f";
     LoginFinish = "select case when snackbase.enter($1, 'auth') then snackbase.auth_login_finish($2, $3, $4, $5, $6, $7) end";
@@ -307,7 +307,7 @@ impl Database {
     /// The user of a login. `None`: unknown account or address, which must not be told apart.
     ///
     /// # Errors
-    /// What the database refuses, or [`Error::Unavailable`].
+    /// [`Error::TooManyFailures`]; what the database refuses, or [`Error::Unavailable`].
     pub async fn login(
         &self,
         caller: &Caller,
@@ -328,6 +328,11 @@ impl Database {
                 email_verified: row.try_get(5)?,
             })
         };
+        if let Some(row) = &row
+            && let Some(seconds) = row.try_get::<_, Option<i32>>(6).map_err(failure)?
+        {
+            return Err(Error::TooManyFailures(seconds.unsigned_abs().into()));
+        }
         row.map(login).transpose().map_err(failure)
     }
 
@@ -386,6 +391,9 @@ impl Database {
         parameters.extend_from_slice(arguments);
         let answer = flight.connection().row(statement, &parameters).await;
         flight.land();
+        if answer.is_ok() {
+            caller.accepted();
+        }
         answer.map_err(failure)
     }
 }

@@ -135,6 +135,12 @@ pub enum Error {
     /// Not allowed by a setting of the gateway.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// The caller's bucket is empty; seconds until it is not.
+    #[error("too many requests")]
+    TooManyRequests(u64),
+    /// Too many wrong passwords from the caller's network; seconds until the next may be tried.
+    #[error("too many failed logins")]
+    TooManyFailures(u64),
     /// No such route.
     #[error("no such route")]
     NoSuchRoute,
@@ -157,6 +163,8 @@ struct Answer {
     detail: Option<Value>,
     /// Further keys: `details`, `errors`, `field`, `referenced_by`.
     more: Map<String, Value>,
+    /// Seconds, for `Retry-After`.
+    retry_after: Option<u64>,
     cause: Option<String>,
 }
 
@@ -170,6 +178,7 @@ impl Answer {
             message: message.into(),
             detail: None,
             more: Map::new(),
+            retry_after: None,
             cause: None,
         }
     }
@@ -182,6 +191,15 @@ impl Answer {
     fn detail(mut self, detail: Value) -> Self {
         self.detail = Some(detail);
         self
+    }
+
+    /// Too many of something. The client library reads the seconds from the body where a browser hides the header.
+    fn too_many(code: &'static str, what: &str, seconds: u64) -> Self {
+        let message = format!("{what}, please retry in {seconds} seconds");
+        let mut answer = Self::new(StatusCode::TOO_MANY_REQUESTS, code, message);
+        answer.more.insert("retryAfter".into(), seconds.into());
+        answer.retry_after = Some(seconds);
+        answer
     }
 
     fn because(mut self, cause: String) -> Self {
@@ -219,6 +237,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::PRECONDITION_FAILED => "Precondition failed",
         StatusCode::PAYLOAD_TOO_LARGE => "Payload too large",
         StatusCode::UNPROCESSABLE_ENTITY => "Validation error",
+        StatusCode::TOO_MANY_REQUESTS => "Too Many Requests",
         StatusCode::INTERNAL_SERVER_ERROR => "Internal server error",
         StatusCode::SERVICE_UNAVAILABLE => "Service unavailable",
         StatusCode::GATEWAY_TIMEOUT => "Gateway timeout",
@@ -340,6 +359,10 @@ impl Error {
             )
             .titled("Signature refused"),
             Self::Forbidden(message) => Answer::new(StatusCode::FORBIDDEN, "forbidden", message),
+            Self::TooManyRequests(seconds) => Answer::too_many("rate_limited", "Too many requests", seconds),
+            Self::TooManyFailures(seconds) => {
+                Answer::too_many("too_many_failures", "Too many failed logins", seconds)
+            }
             Self::NoSuchRoute => Answer::new(StatusCode::NOT_FOUND, "no_such_route", "Not Found"),
             Self::NoSuchMethod => Answer::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -402,6 +425,9 @@ impl IntoResponse for Error {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
+        }
+        if let Some(seconds) = answer.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(cause) = answer.cause {
             response.extensions_mut().insert(Cause(cause));

@@ -1,5 +1,8 @@
 //! What is believed about the peer and how much of it is accepted.
 
+pub mod rate;
+mod recent;
+
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};

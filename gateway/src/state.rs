@@ -12,6 +12,7 @@ use crate::auth::password::Hasher;
 use crate::config::Config;
 use crate::configuration::Configuration;
 use crate::db::Database;
+use crate::limits::rate::Limiter;
 use crate::outbound::Outbound;
 
 /// A handle to the shared parts; cloning it copies a pointer.
@@ -32,6 +33,8 @@ pub struct Shared {
     pub outbound: Outbound,
     /// The password policy and the queue of hashes.
     pub passwords: Hasher,
+    /// How many requests a caller may make; `None`: as many as it likes.
+    pub limiter: Option<Limiter>,
 }
 
 impl State {
@@ -45,6 +48,7 @@ impl State {
         let configuration = Configuration::new(&config, database.clone())?;
         let outbound = Outbound::new(&config.outbound)?;
         let passwords = Hasher::new(&config)?;
+        let limiter = config.rates.as_ref().map(Limiter::new);
         Ok(Self(Arc::new(Shared {
             config,
             configuration,
@@ -52,6 +56,7 @@ impl State {
             keys,
             outbound,
             passwords,
+            limiter,
         })))
     }
 }

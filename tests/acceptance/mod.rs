@@ -3,3 +3,4 @@
 
 mod line11_api_keys;
 mod line15_configuration;
+mod line16_browsers;

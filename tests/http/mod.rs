@@ -16,6 +16,7 @@ mod groups;
 mod headers;
 mod identity;
 mod isolation;
+pub mod limits;
 mod lockout;
 mod macros;
 mod migrations;

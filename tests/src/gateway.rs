@@ -89,6 +89,9 @@ pub fn gateway_command(database: &Database, postgres_port: u16) -> Command {
         .env("SNACKBASE_ACCESS_LOG", "false")
         // What is tested is who may log in, not how long guessing takes.
         .env("SNACKBASE_PASSWORD_HASH_MEMORY_KIB", "1024")
+        // All tests come from one address; those about limits say which.
+        .env("SNACKBASE_RATE_LIMIT_ENABLED", "false")
+        .env("SNACKBASE_LOGIN_RATE_LIMIT_PER_MINUTE", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .kill_on_drop(true);

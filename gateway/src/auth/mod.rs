@@ -8,6 +8,8 @@ pub mod signature;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -85,8 +87,13 @@ pub enum Who {
         /// The session; the database refuses a revoked one.
         session_id: Uuid,
     },
-    /// The bearer of what may be an API key. Only the database knows.
-    ApiKey(ApiKey),
+    /// The bearer of what may be an API key. Only the database knows, and `accepted` says that it has said so.
+    ApiKey {
+        /// What was presented.
+        key: ApiKey,
+        /// Shared with the limiter, which believes nothing else.
+        accepted: Arc<AtomicBool>,
+    },
     /// Nobody, in the account that the header `X-Account-ID` names.
     Anonymous {
         /// Slug or code.
@@ -187,7 +194,7 @@ impl Caller {
                 introduction.account_id = Some(*account_id);
                 introduction.session_id = Some(*session_id);
             }
-            Who::ApiKey(key) => {
+            Who::ApiKey { key, .. } => {
                 introduction.kind = "api_key";
                 introduction.key_id = key.id;
                 introduction.key_hash = Some(&key.hash);
@@ -216,29 +223,56 @@ impl Caller {
     /// Whether an API key is behind it.
     #[must_use]
     pub fn has_api_key(&self) -> bool {
-        matches!(self.who, Who::ApiKey(_))
+        matches!(self.who, Who::ApiKey { .. })
     }
 
-    /// The caller of a valid credential, nobody without one.
-    fn identify(parts: &Parts, state: &State) -> Result<Option<Who>, Error> {
-        let who = match Credential::of(&parts.headers, &state.config.api_keys.header) {
-            Credential::Bearer(token) if token.starts_with("sb_") => ApiKey::read(token).map(Who::ApiKey),
-            Credential::Bearer(token) => {
-                let claims = state.keys.access(token).map_err(jwt::Invalid::into_error)?;
+    /// Notes that the database has let the caller in.
+    pub fn accepted(&self) {
+        if let Who::ApiKey { accepted, .. } = &self.who {
+            accepted.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What a request presents, looked at once: the limiter asks first, the extractors afterwards.
+#[derive(Clone, Debug)]
+pub struct Identified(Result<Option<Who>, jwt::Invalid>);
+
+impl Identified {
+    /// Reads the credential, if there is one. Signature, kind and expiry of a token are checked; a key only for its shape.
+    #[must_use]
+    pub fn of(headers: &HeaderMap, state: &State) -> Self {
+        let key = |text| {
+            let accepted = Arc::default();
+            let key = ApiKey::read(text).ok_or(jwt::Invalid::Forged)?;
+            Ok(Some(Who::ApiKey { key, accepted }))
+        };
+        Self(match Credential::of(headers, &state.config.api_keys.header) {
+            Credential::Bearer(token) if token.starts_with("sb_") => key(token),
+            Credential::Bearer(token) => state.keys.access(token).map(|claims| {
                 Some(Who::User {
                     user_id: claims.user_id,
                     account_id: claims.account_id,
                     session_id: claims.sid,
                 })
-            }
-            Credential::Key(key) => ApiKey::read(key).map(Who::ApiKey),
-            Credential::Other => None,
-            Credential::Absent => return Ok(None),
-        };
-        match who {
-            Some(who) => Ok(Some(who)),
-            None => Err(jwt::Invalid::Forged.into_error()),
-        }
+            }),
+            Credential::Key(text) => key(text),
+            Credential::Other => Err(jwt::Invalid::Forged),
+            Credential::Absent => Ok(None),
+        })
+    }
+
+    /// The bearer of a credential that may be valid.
+    #[must_use]
+    pub fn who(&self) -> Option<&Who> {
+        self.0.as_ref().ok()?.as_ref()
+    }
+
+    /// The bearer of a valid credential, nobody without one.
+    fn find(parts: &mut Parts, state: &State) -> Result<Option<Who>, Error> {
+        let known = parts.extensions.remove::<Self>();
+        let known = known.unwrap_or_else(|| Self::of(&parts.headers, state));
+        known.0.map_err(jwt::Invalid::into_error)
     }
 }
 
@@ -288,7 +322,7 @@ impl FromRequestParts<State> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
-        let who = Self::identify(parts, state)?.ok_or(Error::Unauthenticated("Not authenticated"))?;
+        let who = Identified::find(parts, state)?.ok_or(Error::Unauthenticated("Not authenticated"))?;
         Ok(Self {
             who,
             origin: Origin::of(parts, state),
@@ -301,7 +335,7 @@ impl FromRequestParts<State> for CallerOrAnonymous {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
-        let who = Caller::identify(parts, state)?;
+        let who = Identified::find(parts, state)?;
         let who = who.unwrap_or_else(|| Who::Anonymous {
             account: parts.headers.get("x-account-id").cloned(),
         });

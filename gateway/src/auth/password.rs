@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::error::{Error, FieldFault};
@@ -26,6 +26,9 @@ pub struct Hasher {
     argon2: Argon2<'static>,
     slots: Arc<Semaphore>,
 }
+
+/// The right to compute one hash at a time. It belongs to the work as well: a client that hangs up does not free it early.
+pub struct Slot(Arc<OwnedSemaphorePermit>);
 
 impl Hasher {
     /// Takes policy and parameters from the settings.
@@ -89,8 +92,12 @@ impl Hasher {
     /// # Errors
     /// [`Error::Defect`] when hashing fails, which means no memory.
     pub async fn hash(&self, password: String) -> Result<String, Error> {
+        self.hash_in(&self.slot().await?, password).await
+    }
+
+    async fn hash_in(&self, slot: &Slot, password: String) -> Result<String, Error> {
         let argon2 = self.argon2.clone();
-        let hashed = self
+        let hashed = slot
             .run(move || {
                 argon2
                     .hash_password(password.as_bytes())
@@ -106,12 +113,25 @@ impl Hasher {
     /// # Errors
     /// [`Error::Defect`] when the stored hash cannot be read.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+        self.verify_in(&self.slot().await?, password, hash).await
+    }
+
+    /// As [`Hasher::verify`], in a slot that is held already.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn verify_in(
+        &self,
+        slot: &Slot,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, Error> {
         let Some(hash) = hash else {
-            return self.hash(password).await.map(|_| false);
+            return self.hash_in(slot, password).await.map(|_| false);
         };
         let argon2 = self.argon2.clone();
         // The parameters are those of the hash, not ours.
-        let verified = self
+        let verified = slot
             .run(move || {
                 let hash = PasswordHash::new(&hash)?;
                 match argon2.verify_password(password.as_bytes(), &hash) {
@@ -124,16 +144,22 @@ impl Hasher {
         verified.map_err(|failure| Error::Defect(format!("cannot check a password: {failure}")))
     }
 
-    /// Runs one computation on a thread for blocking work, when a slot is free.
+    /// Waits until one more hash may be computed.
+    ///
+    /// # Errors
+    /// [`Error::Defect`] when the queue is closed, which does not happen.
+    pub async fn slot(&self) -> Result<Slot, Error> {
+        let permit = self.slots.clone().acquire_owned().await;
+        permit
+            .map(|permit| Slot(Arc::new(permit)))
+            .map_err(|closed| Error::Defect(format!("password work stopped: {closed}")))
+    }
+}
+
+impl Slot {
+    /// Runs one computation on a thread for blocking work.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-        let stopped = |what: &dyn std::fmt::Display| Error::Defect(format!("password work stopped: {what}"));
-        let slot = self
-            .slots
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|closed| stopped(&closed))?;
-        // The slot belongs to the work: a client that hangs up does not free it early.
+        let slot = self.0.clone();
         let work = move || {
             let result = work();
             drop(slot);
@@ -141,7 +167,7 @@ impl Hasher {
         };
         tokio::task::spawn_blocking(work)
             .await
-            .map_err(|panic| stopped(&panic))
+            .map_err(|panic| Error::Defect(format!("password work stopped: {panic}")))
     }
 }
 

@@ -7,6 +7,7 @@ use tokio_postgres::config::SslMode;
 
 use super::{Absent, Allowed, Cors, SAMPLE_SECRET, SETTINGS, Text};
 use crate::anchors;
+use crate::limits::rate::{Pattern, Rates};
 use crate::limits::{TrustedProxies, block};
 use crate::outbound;
 
@@ -160,6 +161,76 @@ impl<'a> Reader<'a> {
             }
         }
         Some(Allowed::List(items))
+    }
+
+    /// How many requests a caller may make; the inner `None`: any number. Mistakes are found also where it is switched off.
+    pub(super) fn rates(&mut self, prefix: &str) -> Option<Option<Rates>> {
+        let enabled = self.switch("SNACKBASE_RATE_LIMIT_ENABLED");
+        let mut rate = |name| {
+            self.number(name, 1, 1_000_000)
+                .and_then(|number| u32::try_from(number).ok())
+        };
+        let anonymous = rate("SNACKBASE_RATE_LIMIT_PER_MINUTE");
+        let authenticated = rate("SNACKBASE_RATE_LIMIT_AUTHENTICATED_PER_MINUTE");
+        let api_key = rate("SNACKBASE_API_KEY_RATE_LIMIT_PER_MINUTE");
+        let name = "SNACKBASE_RATE_LIMIT_BURST_MULTIPLIER";
+        let burst = self.parsed::<f64>(name, "a number from 0.001 to 1000")?;
+        if !(0.001..=1000.0).contains(&burst) {
+            self.mistake(format!(
+                "{name} must be a number from 0.001 to 1000, not {burst}."
+            ));
+        }
+        let endpoints = self.endpoints("SNACKBASE_RATE_LIMIT_ENDPOINTS", prefix)?;
+        let rates = Rates {
+            anonymous: anonymous?,
+            authenticated: authenticated?,
+            api_key: api_key?,
+            burst,
+            endpoints,
+        };
+        Some(enabled?.then_some(rates))
+    }
+
+    /// `path=number` with commas between them or as a JSON array, or a JSON object.
+    fn endpoints(&mut self, name: &str, prefix: &str) -> Option<Vec<(Pattern, u32)>> {
+        let text = self.raw(name).unwrap_or_default();
+        let pairs: Vec<(String, String)> = if text.trim_start().starts_with('{') {
+            match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text) {
+                Ok(object) => object
+                    .into_iter()
+                    .map(|(path, rate)| (path, rate.to_string()))
+                    .collect(),
+                Err(_) => {
+                    self.mistake(format!("{name} starts with {{ but is not a JSON object."));
+                    return None;
+                }
+            }
+        } else if text.is_empty() {
+            Vec::new()
+        } else {
+            let list = self.list(name)?;
+            let pair = |item: &String| {
+                let (path, rate) = item.rsplit_once('=').unwrap_or((item, ""));
+                (path.trim().to_owned(), rate.trim().to_owned())
+            };
+            list.iter().map(pair).collect()
+        };
+        let mut endpoints = Vec::with_capacity(pairs.len());
+        for (path, rate) in pairs {
+            let number = rate
+                .parse::<u32>()
+                .ok()
+                .filter(|rate| (1..=1_000_000).contains(rate));
+            let pattern = Pattern::parse(&path).filter(|_| path.starts_with(prefix));
+            let (Some(pattern), Some(number)) = (pattern, number) else {
+                self.mistake(format!(
+                    "{name}: \"{path}={rate}\" is not a path below {prefix}/ with a number from 1 to 1000000."
+                ));
+                return None;
+            };
+            endpoints.push((pattern, number));
+        }
+        Some(endpoints)
     }
 
     /// The bucket for checkpoints; the inner `None`: there is none.

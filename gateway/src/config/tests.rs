@@ -124,3 +124,75 @@ fn lists_are_comma_separated_or_json() {
         assert!(matches!(&config.cors.origins, Allowed::List(origins) if origins.len() == 2));
     }
 }
+
+#[test]
+fn limits_have_defaults_and_refuse_nonsense() {
+    let config = read(&[]).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let rates = config.rates.unwrap_or_else(|| panic!("limited by default"));
+    assert_eq!(
+        (rates.anonymous, rates.authenticated, rates.api_key),
+        (60, 120, 100)
+    );
+    assert!((rates.burst - 1.0).abs() < f64::EPSILON && rates.endpoints.is_empty());
+    assert_eq!(config.api_keys.header, "x-api-key");
+    assert_eq!(config.api_keys.expiration_days, None);
+    for endpoints in [
+        "/api/v1/auth/login=5, /api/v1/records/**=30",
+        r#"["/api/v1/auth/login=5", "/api/v1/records/**=30"]"#,
+        r#"{"/api/v1/auth/login": 5, "/api/v1/records/**": 30}"#,
+    ] {
+        let config = read(&[("SNACKBASE_RATE_LIMIT_ENDPOINTS", endpoints)]);
+        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        let rates: Vec<u32> = config
+            .rates
+            .iter()
+            .flat_map(|rates| &rates.endpoints)
+            .map(|(_, rate)| *rate)
+            .collect();
+        assert_eq!(rates, [5, 30], "{endpoints}");
+    }
+    assert!(read(&[("SNACKBASE_RATE_LIMIT_ENABLED", "false")]).is_ok_and(|config| config.rates.is_none()));
+    for (name, text) in [
+        ("SNACKBASE_RATE_LIMIT_ENABLED", "sometimes"),
+        ("SNACKBASE_RATE_LIMIT_PER_MINUTE", "0"),
+        ("SNACKBASE_RATE_LIMIT_AUTHENTICATED_PER_MINUTE", "-1"),
+        ("SNACKBASE_API_KEY_RATE_LIMIT_PER_MINUTE", "many"),
+        ("SNACKBASE_RATE_LIMIT_BURST_MULTIPLIER", "0"),
+        ("SNACKBASE_RATE_LIMIT_BURST_MULTIPLIER", "NaN"),
+        ("SNACKBASE_RATE_LIMIT_ENDPOINTS", "/api/v1/auth/login"),
+        ("SNACKBASE_RATE_LIMIT_ENDPOINTS", "/elsewhere=5"),
+        ("SNACKBASE_RATE_LIMIT_ENDPOINTS", "/api/v1/x=0"),
+        ("SNACKBASE_RATE_LIMIT_ENDPOINTS", "{\"/api/v1/x\": \"5\"}"),
+        ("SNACKBASE_RATE_LIMIT_ENDPOINTS", "{5}"),
+        ("SNACKBASE_API_KEY_HEADER", "two words"),
+        ("SNACKBASE_API_KEY_HEADER", "Authorization"),
+        ("SNACKBASE_API_KEY_MAX_PER_USER", "ten"),
+        ("SNACKBASE_API_KEY_DEFAULT_EXPIRATION_DAYS", "0"),
+        ("SNACKBASE_LOGIN_RATE_LIMIT_PER_MINUTE", "-1"),
+        ("SNACKBASE_LOGIN_LOCKOUT_THRESHOLD", "0"),
+        ("SNACKBASE_LOGIN_LOCKOUT_SECONDS", "1 hour"),
+    ] {
+        let found = mistakes(&[(name, text)]);
+        assert!(
+            found.len() == 1 && found[0].contains(name) && found[0].ends_with('.'),
+            "{name}={text}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_database_enforces_travels_with_the_connection() {
+    let config = read(&[
+        ("SNACKBASE_API_KEY_MAX_PER_USER", "3"),
+        ("SNACKBASE_LOGIN_LOCKOUT_SECONDS", "60"),
+        ("SNACKBASE_LOGIN_RATE_LIMIT_PER_MINUTE", "0"),
+    ]);
+    let config = config.unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    assert_eq!(
+        config.database.get_options(),
+        Some(
+            "-c statement_timeout=15000 -c snackbase.login_lockout_seconds=60 -c snackbase.login_rate_limit_per_minute=0 \
+             -c snackbase.api_key_max_per_user=3"
+        )
+    );
+}

@@ -1,21 +1,24 @@
-//! What surrounds every route, from outside in: request id, log and security headers; CORS; body limit; time limit.
+//! What surrounds every route, from outside in: request id, log and security headers; CORS; rate limit; body limit; time limit.
 //!
 //! A failure is logged here, once, with the request id. Tokens, passwords, bodies and addresses of people are not logged,
 //! and of a path only the route it matched.
 
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use uuid::Uuid;
 
-use crate::auth::{Peer, RequestId};
+use crate::auth::{Identified, Peer, RequestId, Who};
 use crate::config::{Allowed, Cors};
 use crate::error::{Cause, Error};
+use crate::limits::rate::Subject;
 use crate::state::State;
 
 const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -25,6 +28,7 @@ pub fn around(router: Router<State>, state: &State) -> Router<State> {
     router
         .layer(from_fn_with_state(state.clone(), time_limit))
         .layer(DefaultBodyLimit::max(state.config.body_limit_bytes))
+        .layer(from_fn_with_state(state.clone(), rate_limit))
         .layer(cors(&state.config.cors))
         .layer(from_fn_with_state(state.clone(), outermost))
 }
@@ -96,6 +100,77 @@ fn request_id(request: &Request) -> HeaderValue {
     id.push_str("cid_");
     id.push_str(&digits[..12]);
     HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("cid_"))
+}
+
+/// Takes the request out of its caller's bucket, before anything that costs: no database, no hash, no body so far. Inside of
+/// CORS, so that a browser may read the refusal. Source: identity contract §5.3.
+async fn rate_limit(state: State, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let Some(limiter) = state
+        .limiter
+        .as_ref()
+        .filter(|_| request.method() != Method::OPTIONS && is_metered(path, &state.config.api_prefix))
+    else {
+        return next.run(request).await;
+    };
+    let identified = Identified::of(request.headers(), &state);
+    let subject = match identified.who() {
+        // Whoever runs the installation is not kept out of it, but may guess no more passwords than others.
+        Some(Who::User { account_id, .. })
+            if account_id.is_nil() && !is_below(path, &state.config.api_prefix, "/auth/") =>
+        {
+            None
+        }
+        Some(Who::User { user_id, .. }) => Some(Subject::User(*user_id)),
+        Some(Who::ApiKey { key, .. }) if limiter.knows(key) => Some(Subject::key(key)),
+        // A credential that nobody has vouched for is as good as none.
+        _ => {
+            let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+            let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+            let client = state
+                .config
+                .trusted_proxies
+                .client_address(peer, request.headers());
+            Some(Subject::network(client))
+        }
+    };
+    let verdict = subject.map(|subject| limiter.judge(&subject, path));
+    if let Some(verdict) = &verdict
+        && let Some(seconds) = verdict.retry_after
+    {
+        let mut response = Error::TooManyRequests(seconds).into_response();
+        verdict.write(response.headers_mut());
+        return response;
+    }
+    let key = match identified.who() {
+        Some(Who::ApiKey { key, accepted }) => Some((key.clone(), accepted.clone())),
+        _ => None,
+    };
+    request.extensions_mut().insert(identified);
+    let mut response = next.run(request).await;
+    if let Some((key, accepted)) = key {
+        let accepted = accepted.load(Ordering::Relaxed);
+        if accepted || response.status() == StatusCode::UNAUTHORIZED {
+            limiter.remember(&key, accepted);
+        }
+    }
+    if let Some(verdict) = verdict {
+        verdict.write(response.headers_mut());
+    }
+    response
+}
+
+/// Probes and the root are not metered.
+fn is_metered(path: &str, prefix: &str) -> bool {
+    is_below(path, prefix, "/")
+        && !matches!(path, "/health" | "/ready" | "/live")
+        && path.len() > prefix.len() + 1
+}
+
+/// Whether a path lies under a route's beginning.
+fn is_below(path: &str, prefix: &str, beginning: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.starts_with(beginning))
 }
 
 async fn time_limit(state: State, request: Request, next: Next) -> Response {

@@ -18,6 +18,7 @@ fn state(pairs: &[(&str, &str)]) -> State {
     let defaults = [
         ("SNACKBASE_DATABASE_URL", "host=127.0.0.1 port=1"),
         ("SNACKBASE_PASSWORD_HASH_MEMORY_KIB", "32"),
+        ("SNACKBASE_RATE_LIMIT_ENABLED", "false"),
         ("SNACKBASE_BODY_LIMIT_BYTES", "2048"),
     ];
     let lookup = |name: &str| {

@@ -11,7 +11,7 @@ use crate::error::{Error, FieldFault};
 use crate::routes::input::Fields;
 use crate::state::State;
 
-/// Source: identity contract §4.1 #2 and §5.2. An unknown account, an unknown address, another provider and a wrong
+/// Source: identity contract §4.1 #2, §5.2 and §5.3. An unknown account, an unknown address, another provider and a wrong
 /// password take the same work and get the same answer. Only a correct password learns that the address is not confirmed.
 pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<Response, Error> {
     let account = fields.optional_text("account", 0..=255);
@@ -22,6 +22,9 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
     let meant = Meant::of(&state, &origin, account);
     meant.require()?;
     let nobody = origin.nobody();
+    // From the look-up, which asks how many wrong passwords came from here, to the note of another one: so that many at a
+    // time overdraw the budget by no more than are checked at a time.
+    let slot = state.passwords.slot().await?;
     let found = state
         .database
         .login(
@@ -34,7 +37,7 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
         .await?;
     let found = found.filter(|login| login.auth_provider == "password");
     let hash = found.as_ref().and_then(|login| login.password_hash.clone());
-    let correct = state.passwords.verify(password, hash).await?;
+    let correct = state.passwords.verify_in(&slot, password, hash).await?;
     if !correct {
         // As many flights as a login that succeeds, whoever it was about.
         let (account, user) = (
@@ -46,6 +49,7 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
             .flag(&nobody, Statement::LoginFailed, &[&account, &user])
             .await?;
     }
+    drop(slot);
     let Some(login) = found.filter(|login| correct && login.is_active) else {
         return Err(Error::Unauthenticated("Invalid credentials"));
     };
