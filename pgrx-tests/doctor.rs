@@ -152,6 +152,49 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_dropped_guard_is_severe() {
+        Scene::with_notes();
+        run(
+            "alter extension snackbase drop event trigger snackbase_guard_drop; drop event trigger snackbase_guard_drop;
+             alter extension snackbase drop event trigger snackbase_guard_ddl; drop event trigger snackbase_guard_ddl;
+             drop trigger prevent_audit_log_update on snackbase.audit_change;
+             drop trigger audit_restore on snackbase.audit_block;
+             drop trigger a_guard on snackbase.roles;
+             drop trigger audit_delete on snackbase.users;
+             drop trigger audit_insert on snackbase.col_notes;
+             drop policy member on snackbase.audit_change;
+             drop policy account on snackbase.audit_import_entry",
+        )
+        .answer();
+        findings(
+            "severe account_policy_missing: snackbase.audit_import_entry has no restrictive policy named account\n\
+             severe guard_dropped: event trigger snackbase_guard_ddl was dropped\n\
+             severe guard_dropped: event trigger snackbase_guard_drop was dropped\n\
+             severe guard_dropped: policy member of snackbase.audit_change was dropped\n\
+             severe guard_dropped: trigger a_guard of snackbase.roles was dropped\n\
+             severe guard_dropped: trigger audit_delete of snackbase.users was dropped\n\
+             severe guard_dropped: trigger audit_insert of snackbase.col_notes was dropped\n\
+             severe guard_dropped: trigger audit_restore of snackbase.audit_block was dropped\n\
+             severe guard_dropped: trigger prevent_audit_log_update of snackbase.audit_change was dropped",
+        );
+        // The hints put back what can be put back, as it was; event triggers last, which would refuse it.
+        let hints = ask(
+            "select hint from snackbase.doctor() where code = 'guard_dropped' and message not like 'policy%' and message not like '%col_notes%'
+              order by message like 'event%', message",
+        )
+        .answer();
+        for hint in hints.lines() {
+            run(hint).answer();
+        }
+        findings(
+            "severe account_policy_missing: snackbase.audit_import_entry has no restrictive policy named account\n\
+             severe guard_dropped: policy member of snackbase.audit_change was dropped\n\
+             severe guard_dropped: trigger audit_insert of snackbase.col_notes was dropped",
+        );
+        run("update snackbase.audit_change set operation = 'DELETE'").refused("42501");
+    }
+
+    #[pg_test]
     fn a_guard_that_does_not_always_fire_is_severe() {
         // What pg_restore --disable-triggers leaves.
         unguarded(

@@ -99,6 +99,27 @@ begin
     select 'severe', 'guard_disabled', format('event trigger %s is disabled', e.evtname), format('alter event trigger %I enable always', e.evtname)
       from pg_catalog.pg_event_trigger e
      where e.evtname like 'snackbase\_%' and e.evtenabled = 'D';
+    -- What was there when the extension was installed (end of 900_privileges.sql), and what every table of a collection has.
+    return query
+    select 'severe', 'guard_dropped', format('%s %s of snackbase.%s was dropped', g.kind, g.name, g.relation), g.definition
+      from (select * from snackbase._guards()
+             union all
+            select 'trigger', c.relname, t.name, 'Restore the table from a backup.'
+              from pg_catalog.pg_class c
+             cross join (values ('audit_insert'), ('audit_update'), ('audit_delete'), ('audit_truncate')) as t(name)
+             where c.relnamespace = 'snackbase'::regnamespace and c.relkind in ('r', 'p') and c.relname like 'col\_%') g
+     -- (a missing policy "account" has a finding of its own)
+     where g.name <> 'account' and to_regclass(format('snackbase.%I', g.relation)) is not null
+       and case g.kind
+               when 'trigger' then not exists (select from pg_catalog.pg_trigger t
+                    where t.tgrelid = to_regclass(format('snackbase.%I', g.relation)) and t.tgname = g.name)
+               else not exists (select from pg_catalog.pg_policy p
+                    where p.polrelid = to_regclass(format('snackbase.%I', g.relation)) and p.polname = g.name) end
+     union all
+    select 'severe', 'guard_dropped', format('event trigger %s was dropped', e.name),
+           format('create event trigger %1$I on %2$s execute function snackbase._guard_ddl(); alter event trigger %1$I enable always; alter extension snackbase add event trigger %1$I', e.name, e.event)
+      from (values ('snackbase_guard_ddl', 'ddl_command_end'), ('snackbase_guard_drop', 'sql_drop')) as e(name, event)
+     where not exists (select from pg_catalog.pg_event_trigger t where t.evtname = e.name);
     -- The guards fire in sessions that apply somebody else's changes, too. Whoever disables all triggers for a while and
     -- enables them again, like pg_restore --disable-triggers, takes that away.
     return query

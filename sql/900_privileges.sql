@@ -493,7 +493,41 @@ select pg_catalog.pg_extension_config_dump('snackbase.audit_key', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_checkpoint', '');
 select pg_catalog.pg_extension_config_dump('snackbase.audit_anchor', '');
 
--- Now that everything stands: guard it (095_doors.sql).
+-- Now that everything stands: note what guards it, for doctor() to miss what is dropped later. (A trigger's definition names
+-- everything in full when nothing is in search_path.)
+do $$
+declare
+    path constant text := current_setting('search_path');
+    guards text;
+begin
+    perform set_config('search_path', 'pg_catalog, pg_temp', true);
+    select string_agg(format('(%L, %L, %L, %L)', g.kind, g.relation, g.name, g.definition), E',\n        ' order by g.relation, g.kind, g.name)
+      into guards
+      from (select 'trigger' as kind, c.relname as relation, t.tgname as name,
+                   pg_get_triggerdef(t.oid) || case when t.tgenabled = 'A'
+                       then format('; alter table snackbase.%I enable always trigger %I', c.relname, t.tgname) else '' end as definition
+              from pg_trigger t
+              join pg_class c on c.oid = t.tgrelid
+             where c.relnamespace = 'snackbase'::regnamespace and not t.tgisinternal
+             union all
+            select 'policy', c.relname, p.polname, 'Restore the database from a backup.'
+              from pg_policy p
+              join pg_class c on c.oid = p.polrelid
+             where c.relnamespace = 'snackbase'::regnamespace) g;
+    execute format('create function snackbase._guards() returns table (kind text, relation text, name text, definition text)
+language sql immutable parallel safe
+begin atomic
+    select g.kind, g.relation, g.name, g.definition
+      from (values
+        %s) as g(kind, relation, name, definition);
+end', guards);
+    perform set_config('search_path', path, true);
+end
+$$;
+revoke all on function snackbase._guards() from public;
+grant execute on function snackbase._guards() to snackbase_owner;
+
+-- And guard it (095_doors.sql).
 create event trigger snackbase_guard_ddl on ddl_command_end execute function snackbase._guard_ddl();
 create event trigger snackbase_guard_drop on sql_drop execute function snackbase._guard_ddl();
 alter event trigger snackbase_guard_ddl enable always;
