@@ -67,10 +67,13 @@ begin
                               order by o.failed_at
                               limit 100
                                 for update skip locked));
+    -- Of failures at a time each waits for the one before, so that it sees that one and none is lost.
+    perform from snackbase.users u
+      where u.id = _login_failed.user_id and u.account_id = _login_failed.account_id
+        for no key update;
     fresh := not exists (select from snackbase.login_failures f
                           where f.user_id = _login_failed.user_id and f.failed_at > clock_timestamp() - interval '1 day');
     insert into snackbase.login_failures (network, user_id) values (snackbase._login_network(ip), user_id);
-    -- one statement, so that of two failures at a time neither is lost
     update snackbase.users u
        set failed_login_attempts = n.attempts,
            locked_until = case when n.attempts % threshold = 0
@@ -78,8 +81,7 @@ begin
                else u.locked_until end
       from (select case when fresh then 1 else o.failed_login_attempts + 1 end as attempts
               from snackbase.users o
-             where o.id = _login_failed.user_id and o.account_id = _login_failed.account_id
-               for update) n
+             where o.id = _login_failed.user_id and o.account_id = _login_failed.account_id) n
      where u.id = _login_failed.user_id and u.account_id = _login_failed.account_id
        and (u.locked_until is null or u.locked_until <= clock_timestamp())
     returning u.locked_until into locked;
