@@ -67,7 +67,7 @@ fn an_address_is_trimmed_and_not_judged_beyond_its_shape() {
     ] {
         let body = serde_json::json!({ "email": text }).to_string();
         let mut fields = Fields::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(fields.email("email"), text.trim());
+        assert_eq!(fields.email("email"), if valid { text.trim() } else { "" });
         assert_eq!(fields.finish().is_ok(), valid, "{text}");
     }
 }
