@@ -2,7 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use snackbase_e2e::{Proxy, World};
+use snackbase_e2e::{PASSWORD, Proxy, World};
+
+use crate::http::api_keys::key_of;
 
 #[tokio::test]
 async fn a_request_is_one_round_trip() {
@@ -76,4 +78,96 @@ async fn what_needs_no_database_asks_none() {
         flights.push(proxy.flights() - before);
     }
     assert_eq!(flights.last(), Some(&0), "{flights:?}");
+}
+
+/// How long a refused login takes says nothing about why, and this part of it can be counted. (`bench/identity` measures the rest.)
+#[tokio::test]
+async fn a_login_is_two_round_trips_whoever_it_is_about() {
+    let proxy = Proxy::start().await;
+    let settings = [
+        ("SNACKBASE_DB_POOL_SIZE", "1"),
+        ("SNACKBASE_WORKER_ENABLED", "false"),
+        ("SNACKBASE_LOGIN_LOCKOUT_THRESHOLD", "3"),
+    ];
+    let world = World::through(proxy.port, &settings).await;
+    let superuser = world.database.superuser().await;
+    superuser
+        .batch_execute(&format!(
+            "insert into snackbase.users (account_id, email, password_hash, role_id, is_active, email_verified, auth_provider, locked_until)
+             select account_id, name || '@example.com', password_hash, 2, name <> 'inactive', true,
+                    case name when 'oauth' then 'oauth' else 'password' end, case name when 'locked' then now() + interval '1 hour' end
+               from snackbase.users, unnest(array['inactive', 'oauth', 'locked']) as name where id = '{}'",
+            world.user_id("bob")
+        ))
+        .await
+        .expect("a superuser may");
+    let wrong = "Wrong-Horse-7-Battery";
+    let nobody = world.gateway.api();
+    let flights = async |account: &str, email: &str, password: &str, status: u16| {
+        let before = proxy.flights();
+        let body = json!({"account": account, "email": email, "password": password});
+        nobody.post("/auth/login", body).await.expect(status);
+        proxy.flights() - before
+    };
+    // The gateway may still be making the connection on which it listens.
+    let mut attempts = 0;
+    while flights("acme", "bob@example.com", PASSWORD, 200).await != 2 {
+        attempts += 1;
+        assert!(attempts < 5, "a login that succeeds is not two flights");
+    }
+    let mut counted = Vec::new();
+    for (account, email, password) in [
+        ("acme", "bob@example.com", wrong),
+        ("acme", "nobody@example.com", PASSWORD),
+        ("nowhere", "bob@example.com", PASSWORD),
+        ("acme", "inactive@example.com", PASSWORD),
+        ("acme", "inactive@example.com", wrong),
+        ("acme", "oauth@example.com", PASSWORD),
+        ("acme", "locked@example.com", PASSWORD),
+        ("acme", "locked@example.com", wrong),
+    ] {
+        counted.push(flights(account, email, password, 401).await);
+    }
+    assert_eq!(counted, [2; 8]);
+}
+
+#[tokio::test]
+async fn an_api_key_is_looked_up_and_noted_in_the_flight_of_the_work() {
+    let proxy = Proxy::start().await;
+    let world = World::through(
+        proxy.port,
+        &[
+            ("SNACKBASE_DB_POOL_SIZE", "1"),
+            ("SNACKBASE_WORKER_ENABLED", "false"),
+        ],
+    )
+    .await;
+    let key = key_of(&world.alice).await;
+    let caller = world.gateway.api().with_header("x-api-key", &key);
+    let superuser = world.database.superuser().await;
+    let flights = async |path: &str, status: u16| {
+        let before = proxy.flights();
+        caller.get(path).await.expect(status);
+        proxy.flights() - before
+    };
+    // The gateway may still be making the connection on which it listens.
+    for attempt in 0.. {
+        superuser
+            .execute("update snackbase.api_key_uses set last_used_at = null", &[])
+            .await
+            .expect("a superuser may");
+        let counted = [
+            flights("/records/posts", 200).await,
+            flights("/records/posts", 200).await,
+            flights("/records/nothing", 404).await,
+        ];
+        let used = superuser
+            .value("select (last_used_at is not null)::text from snackbase.api_key_uses")
+            .await;
+        assert_eq!(used, "true");
+        if counted == [1; 3] {
+            return;
+        }
+        assert!(attempt < 5, "the first use, the second, a refusal: {counted:?}");
+    }
 }

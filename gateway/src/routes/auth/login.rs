@@ -38,7 +38,9 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
     let found = found.filter(|login| login.auth_provider == "password");
     let hash = found.as_ref().and_then(|login| login.password_hash.clone());
     let correct = state.passwords.verify_in(&slot, password, hash).await?;
-    if !correct {
+    // The right password of an inactive user is as wrong as any other, in the counters and on the wire as well.
+    let admitted = correct && found.as_ref().is_some_and(|login| login.is_active);
+    if !admitted {
         // As many flights as a login that succeeds, whoever it was about.
         let (account, user) = (
             found.as_ref().map(|login| login.account_id),
@@ -50,7 +52,7 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
             .await?;
     }
     drop(slot);
-    let Some(login) = found.filter(|login| correct && login.is_active) else {
+    let Some(login) = found.filter(|_| admitted) else {
         return Err(Error::Unauthenticated("Invalid credentials"));
     };
     if !login.email_verified {
