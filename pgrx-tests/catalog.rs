@@ -66,7 +66,8 @@ mod tests {
                join pg_attribute a on a.attrelid = c.oid and a.attname = 'account_id' and not a.attisdropped
               where c.relnamespace = 'snackbase'::regnamespace and x.indisunique
                 and not a.attnum = any (x.indkey::int2[])
-                and x.indexrelid::regclass::text not in ('snackbase.refresh_tokens_token_hash_key', 'snackbase.api_keys_key_hash_key', 'snackbase.one_time_tokens_token_hash_key')",
+                and x.indexrelid::regclass::text not in ('snackbase.refresh_tokens_token_hash_key', 'snackbase.api_keys_key_hash_key', 'snackbase.one_time_tokens_token_hash_key',
+                                                       'snackbase.invitations_token_hash_key')",
         );
         none(
             "select k.conname
@@ -108,6 +109,7 @@ mod tests {
              _collection_load snackbase_owner\n\
              _group_guard snackbase_owner\n\
              _guard_ddl snackbase_owner\n\
+             _invitation_send snackbase_owner\n\
              _macro_function_drop snackbase_hook\n\
              _macro_function_make snackbase_hook\n\
              _macro_probe snackbase_hook\n\
@@ -130,6 +132,9 @@ mod tests {
              audit_status snackbase_owner\n\
              auth_accounts snackbase_owner\n\
              auth_forgot_password snackbase_owner\n\
+             auth_invitation_accept snackbase_owner\n\
+             auth_invitation_find snackbase_owner\n\
+             auth_invitation_view snackbase_owner\n\
              auth_join snackbase_owner\n\
              auth_login_failed snackbase_owner\n\
              auth_login_find snackbase_owner\n\
@@ -343,7 +348,7 @@ mod tests {
               group by c.relname
              having count(*) = 4
               order by 1")
-        .says("accounts\napi_keys\naudit_key\ncol_notes\ncollection_rules\ncollections\nconfigurations\nemail_templates\ngroups\nmacros\npermissions\nroles\nsignature_failures\nsubject_erasures\nusers\nusers_groups");
+        .says("accounts\napi_keys\naudit_key\ncol_notes\ncollection_rules\ncollections\nconfigurations\nemail_templates\ngroups\ninvitation_groups\ninvitations\nmacros\npermissions\nroles\nsignature_failures\nsubject_erasures\nusers\nusers_groups");
     }
 
     #[pg_test]

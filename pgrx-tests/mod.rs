@@ -21,6 +21,7 @@ mod hands;
 mod history;
 mod hook_role;
 mod imports;
+mod invitations;
 mod isolation;
 mod lockout;
 mod macro_changes;

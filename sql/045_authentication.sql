@@ -55,26 +55,6 @@ begin
 end
 $$;
 
--- The account of an installation with one account, made when it is missing; any number of gateways may start at once.
--- 23514 for a slug that cannot be one, or the system account's.
-create function snackbase.single_tenant_ensure(account_slug text, account_name text) returns json
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    account snackbase.accounts;
-begin
-    perform pg_advisory_xact_lock(hashtext('snackbase.single_tenant_ensure'));
-    select * into account from snackbase.accounts a where a.slug = lower(trim(account_slug));
-    if account.id = '00000000-0000-0000-0000-000000000000' then
-        raise exception 'The system account cannot be the account of everybody' using errcode = '23514';
-    elsif account.id is null then
-        account := snackbase._account_create(account_name, account_slug, 'account_slug', false);
-    end if;
-    return json_build_object('id', account.id, 'slug', account.slug);
-end
-$$;
-
 -- The account that a request is about: the one it names, else the one the host names, else `fallback`, the account of an
 -- installation with one account. A host that names nothing counts only where there is no fallback. contract identity.md §2.5.
 create function snackbase._account_meant(account text, host_label text, fallback text) returns uuid

@@ -146,16 +146,16 @@ begin
 end
 $$;
 
--- Whether a mail of this type may go to this address on somebody's asking: three in an hour. Requests for one address wait for
+-- Whether a mail of this type may go to this address on somebody's asking: `most` in an hour. Requests for one address wait for
 -- each other, so that none is counted by two.
-create function snackbase._mail_allowed(in_account uuid, address text, wanted_type text) returns boolean
+create function snackbase._mail_allowed(in_account uuid, address text, wanted_type text, most int) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform pg_advisory_xact_lock(hashtextextended(format('%s %s %s', in_account, wanted_type, lower(address)), 0));
     return (
-        select count(*) < 3
+        select count(*) < most
           from snackbase.mail_outbox m
          where m.account_id = in_account and lower(m.recipient) = lower(address) and m.template_type = wanted_type
            and m.created_at > clock_timestamp() - interval '1 hour'
@@ -170,7 +170,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     allowed boolean := snackbase._mail_allowed(in_account, address,
-        case wanted_purpose when 'reset' then 'password_reset' else 'email_verification' end);
+        case wanted_purpose when 'reset' then 'password_reset' else 'email_verification' end, 3);
 begin
     perform snackbase._token_send(coalesce(in_account, '00000000-0000-0000-0000-000000000000'), coalesce(who, gen_random_uuid()),
         wanted_purpose, address);

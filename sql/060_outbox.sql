@@ -182,7 +182,12 @@ begin
            due_at = case outcome when 'retry' then clock_timestamp() + make_interval(secs => retry_seconds) else m.due_at end,
            finished_at = case when outcome <> 'retry' then clock_timestamp() end
      where m.id = mail and m.attempts = attempt and m.status = 'pending';
-    return found;
+    if not found then
+        return false;
+    elsif outcome = 'sent' then
+        update snackbase.invitations i set email_sent_at = clock_timestamp() where i.mail_id = mail and i.ended_at is null;
+    end if;
+    return true;
 end
 $$;
 

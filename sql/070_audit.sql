@@ -115,6 +115,8 @@ begin
     perform snackbase._audit_attach('snackbase.users', 'id', 'password_hash');
     perform snackbase._audit_attach('snackbase.groups', 'id');
     perform snackbase._audit_attach('snackbase.users_groups', 'group_id,user_id');
+    perform snackbase._audit_attach('snackbase.invitations', 'id', 'token_hash');
+    perform snackbase._audit_attach('snackbase.invitation_groups', 'invitation_id,group_id');
     perform snackbase._audit_attach('snackbase.api_keys', 'id', 'key_hash');
     perform snackbase._audit_attach('snackbase.collections', 'id');
     perform snackbase._audit_attach('snackbase.collection_rules', 'id');

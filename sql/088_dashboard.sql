@@ -140,7 +140,7 @@ begin
         -- zero: what this version does not have
         'feature_counts', json_build_object('hooks', 0, 'hooks_enabled', 0, 'webhooks', 0, 'webhooks_enabled', 0, 'workflows', 0, 'endpoints', 0,
             'macros', (select count(*) from snackbase.macros), 'api_keys_active', (select count(*) from snackbase.api_keys k where k.is_active and (k.expires_at is null or k.expires_at > clock_timestamp())),
-            'invitations_pending', 0),
+            'invitations_pending', (select count(*) from snackbase.invitations i where i.ended_at is null and i.expires_at > clock_timestamp())),
         -- the jobs there are: mail
         'jobs_by_status', (
             select json_build_object('pending', count(*) filter (where m.status = 'pending' and m.attempts = 0), 'running', 0,

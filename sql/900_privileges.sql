@@ -117,6 +117,18 @@ begin
     execute format('create policy member_delete on snackbase.users_groups for delete to snackbase_member using (%s %s)', own, of_other);
 end
 $$;
+-- Invitations: every member reads those of its account, without the tokens; administrators make and cancel them.
+create policy member on snackbase.invitations for select to snackbase_member using (true);
+create policy member on snackbase.invitation_groups for select to snackbase_member using (true);
+create policy admin on snackbase.invitations for select to snackbase_admin using (true);
+create policy admin_insert on snackbase.invitations for insert to snackbase_admin
+    with check ((select current_setting('snackbase.account_admin_manages_users')::boolean) and account_id <> '00000000-0000-0000-0000-000000000000'
+                and invited_by = (select snackbase.current_user_uuid()));
+create policy admin_update on snackbase.invitations for update to snackbase_admin
+    using ((select current_setting('snackbase.account_admin_manages_users')::boolean)) with check (true);
+create policy admin on snackbase.invitation_groups for select to snackbase_admin using (true);
+create policy admin_insert on snackbase.invitation_groups for insert to snackbase_admin
+    with check ((select current_setting('snackbase.account_admin_manages_users')::boolean));
 
 -- What somebody else's SQL (macros) may read of the core tables: the people, groups and roles of its account, and no
 -- password hash. Policy `account` binds it as it binds members.
@@ -324,7 +336,9 @@ grant execute on function
     snackbase.auth_login_finish(uuid, uuid, uuid, uuid, text, timestamptz), snackbase.auth_login_failed(uuid, uuid),
     snackbase.signature_find(text, text), snackbase.signature_failed(text, uuid, text, text, text, text, text, text),
     snackbase.auth_refresh(uuid, text, uuid, text, timestamptz), snackbase.auth_logout(uuid, boolean),
-    snackbase.auth_join(text, text, text), snackbase.single_tenant_ensure(text, text),
+    snackbase.auth_invitation_view(text), snackbase.auth_invitation_find(text),
+    snackbase.auth_invitation_accept(text, uuid, text, uuid, uuid, text, timestamptz),
+    snackbase.auth_join(text, text, text), snackbase.single_tenant_ensure(text, text, text),
     snackbase.auth_forgot_password(text, text, text, text), snackbase.auth_reset_check(text), snackbase.auth_reset_password(text, text),
     snackbase.auth_verify_email(text), snackbase.auth_verification_request(text, text, text, text),
     snackbase.superadmin_exists(), snackbase.superadmin_create(text, text, boolean), snackbase.doctor()
@@ -355,10 +369,21 @@ grant execute on function
     snackbase._group_json(uuid, uuid), snackbase._group_detail(uuid, uuid), snackbase._group_row(uuid), snackbase._group_fits(json),
     snackbase._user_brief_json(uuid, uuid), snackbase._containing(text), snackbase._account_find(text), snackbase._misfit(text, text, text)
    to snackbase_member, snackbase_admin, snackbase_superadmin;
+grant select (id, account_id, email, role_id, invited_by, expires_at, mail_id, email_sent_at, accepted_at, cancelled_at, ended_at, created_at, updated_at)
+   on snackbase.invitations to snackbase_member, snackbase_admin, snackbase_superadmin;
+grant insert (account_id, email, role_id, invited_by), update (cancelled_at, ended_at, token_hash)
+   on snackbase.invitations to snackbase_admin, snackbase_superadmin;
+grant select on snackbase.invitation_groups to snackbase_member, snackbase_admin, snackbase_superadmin;
+grant insert on snackbase.invitation_groups to snackbase_admin, snackbase_superadmin;
+grant execute on function snackbase.invitation_list(json) to snackbase_gateway, snackbase_member, snackbase_superadmin;
+grant execute on function snackbase.invitation_create(json), snackbase.invitation_resend(uuid), snackbase.invitation_cancel(uuid)
+   to snackbase_gateway, snackbase_admin, snackbase_superadmin;
+grant execute on function snackbase._invitation_json(uuid, text), snackbase._invitation_status(timestamptz, timestamptz, timestamptz)
+   to snackbase_member, snackbase_admin, snackbase_superadmin;
 -- Of people of one account; each refuses a caller of another one.
 grant execute on function
     snackbase._sessions_end(uuid, uuid), snackbase._password_set(uuid, uuid, text),
-    snackbase._verification_send(uuid, uuid), snackbase._reset_send(uuid, uuid)
+    snackbase._verification_send(uuid, uuid), snackbase._reset_send(uuid, uuid), snackbase._invitation_send(uuid, uuid)
    to snackbase_admin, snackbase_superadmin;
 -- People, for administrators of an account and superadmins.
 grant execute on function
@@ -458,6 +483,8 @@ select pg_catalog.pg_extension_config_dump('snackbase.users_groups', '');
 select pg_catalog.pg_extension_config_dump('snackbase.sessions', '');
 select pg_catalog.pg_extension_config_dump('snackbase.refresh_tokens', '');
 select pg_catalog.pg_extension_config_dump('snackbase.one_time_tokens', '');
+select pg_catalog.pg_extension_config_dump('snackbase.invitations', '');
+select pg_catalog.pg_extension_config_dump('snackbase.invitation_groups', '');
 select pg_catalog.pg_extension_config_dump('snackbase.login_failures', '');
 select pg_catalog.pg_extension_config_dump('snackbase.login_failures_id_seq', '');
 select pg_catalog.pg_extension_config_dump('snackbase.api_keys', '');

@@ -97,9 +97,14 @@ extension_sql_file!(
     requires = ["tokens"]
 );
 extension_sql_file!(
+    "../../sql/048_invitations.sql",
+    name = "invitations",
+    requires = ["lockout"]
+);
+extension_sql_file!(
     "../../sql/049_api_keys.sql",
     name = "api_keys",
-    requires = ["lockout", context::current_auth_method]
+    requires = ["invitations", context::current_auth_method]
 );
 extension_sql_file!(
     "../../sql/050_collections.sql",

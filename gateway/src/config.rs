@@ -79,6 +79,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_SINGLE_TENANT_MODE", "true|false", Text("false"), "one account for everybody: registrations join it, logins need not name it"),
     setting("SNACKBASE_SINGLE_TENANT_ACCOUNT", "text", Absent("required in that mode"), "slug of that account, which is made at start when it is missing"),
     setting("SNACKBASE_SINGLE_TENANT_ACCOUNT_NAME", "text", Absent("the slug"), "its name when it is made"),
+    setting("SNACKBASE_SINGLE_TENANT_ADMIN_EMAIL", "text", Absent("a superadmin makes the first administrator"), "who is invited at start to administer that account, as long as nobody does"),
     setting("SNACKBASE_PASSWORD_MIN_LENGTH", "number", Text("10"), "shortest password, in characters; not below 8"),
     setting("SNACKBASE_PASSWORD_HASH_MEMORY_KIB", "number", Text("65536"), "memory of one Argon2id hash; lower it for tests only"),
     setting("SNACKBASE_PASSWORD_HASH_CONCURRENCY", "number", Absent("one per processor"), "password hashes computed at the same time"),
@@ -168,6 +169,8 @@ pub struct SingleTenant {
     pub account: String,
     /// Name of the account when it is made.
     pub name: String,
+    /// Who is invited to administer it.
+    pub admin_email: Option<String>,
 }
 
 /// How mail is delivered.
@@ -282,6 +285,7 @@ impl Config {
         let wanted = read.switch("SNACKBASE_SINGLE_TENANT_MODE")?;
         let account = read.raw("SNACKBASE_SINGLE_TENANT_ACCOUNT");
         let name = read.raw("SNACKBASE_SINGLE_TENANT_ACCOUNT_NAME");
+        let admin_email = read.raw("SNACKBASE_SINGLE_TENANT_ADMIN_EMAIL");
         if !wanted {
             return None;
         }
@@ -290,7 +294,11 @@ impl Config {
             return None;
         };
         let name = name.unwrap_or_else(|| account.clone());
-        Some(SingleTenant { account, name })
+        Some(SingleTenant {
+            account,
+            name,
+            admin_email,
+        })
     }
 
     /// `None` only when a mistake was noted.

@@ -292,7 +292,7 @@ async fn ensure_single_tenant(state: &State) -> Result<(), Failure> {
     let Some(only) = &state.config.single_tenant else {
         return Ok(());
     };
-    let arguments: [db::Argument<'_>; 2] = [&only.account, &only.name];
+    let arguments: [db::Argument<'_>; 3] = [&only.account, &only.name, &only.admin_email];
     let ensured = state
         .database
         .json(&Caller::gateway(), Statement::SingleTenantEnsure, &arguments)

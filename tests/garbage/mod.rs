@@ -5,6 +5,7 @@
 
 mod court;
 mod envelope;
+mod flows;
 mod listed;
 mod people;
 mod random;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use snackbase_e2e::{Api, World};
 
+use super::flows;
 use super::people::{self, People};
 use super::wire::Request;
 
@@ -80,10 +81,6 @@ pub const FIELDS: [&str; 17] = [
 const SYSTEM_SETTINGS: &str = "/admin/configuration/00000000-0000-4000-8000-000000000102";
 const TEMPLATE: &str = "/admin/email/templates/00000000-0000-4000-8000-000000000003";
 
-/// Tokens of mails to bob: one confirms his address, one sets his password.
-const VERIFICATION: &str = "token-of-a-mail-to-bob";
-const RESET: &str = "token-of-another-mail-to-bob";
-
 /// The list that the cursor belongs to.
 const SORTED: [(&str, &str); 3] = [
     ("filter", "{\"amount\": {\"$gte\": 0}}"),
@@ -136,18 +133,7 @@ impl Scene {
         self.record = present(&world.alice, "samples", &self.record, record).await;
         let another = json!({"label": "l", "amount": 1});
         self.another = present(&world.alice, "samples", &self.another, another).await;
-        let tokens = world.database.superuser().await;
-        tokens
-            .execute(
-                "insert into snackbase.one_time_tokens (account_id, user_id, purpose, email, token_hash, expires_at)
-                 select u.account_id, u.id, t.purpose, u.email, snackbase._token_hash(t.token), now() + interval '1 day'
-                   from snackbase.users u, (values ('verification', $1), ('reset', $2)) t(purpose, token)
-                  where u.email = 'bob@example.com'
-                 on conflict (account_id, user_id, purpose, email) do update set token_hash = excluded.token_hash",
-                &[&VERIFICATION, &RESET],
-            )
-            .await
-            .expect("a superuser may");
+        flows::restore(world).await;
         let macros = world.root.get("/macros").await.expect(200);
         let steady = macros
             .as_array()
@@ -248,12 +234,11 @@ impl Scene {
             self.people.group.as_str(),
             "spare",
             self.world.user_id("bob"),
-            RESET,
         ];
         let segments = path.strip_prefix("/records").unwrap_or(path).split('/');
         segments
             .map(|segment| {
-                if variable.contains(&segment) {
+                if variable.contains(&segment) || flows::KEYS.contains(&segment) {
                     "{}"
                 } else {
                     segment
@@ -272,6 +257,7 @@ impl Scene {
     pub fn samples(&self) -> Vec<Sample> {
         let mut samples = people::samples(&self.people);
         samples.extend(self.other_samples());
+        samples.extend(flows::samples());
         samples
     }
 
@@ -693,49 +679,6 @@ impl Scene {
                 &[],
                 json!({"email": "reg@example.com", "password": "Correct-Horse-7-Battery",
                 "account_name": "Hooli", "account_slug": "hooli"}),
-            ),
-            sample(
-                anonymous,
-                "POST",
-                "/auth/send-verification",
-                &[],
-                json!({"email": "bob@example.com", "account": "acme"}),
-            ),
-            sample(
-                anonymous,
-                "POST",
-                "/auth/resend-verification",
-                &[],
-                json!({"email": "bob@example.com", "account": "acme"}),
-            ),
-            sample(
-                anonymous,
-                "POST",
-                "/auth/verify-email",
-                &[],
-                json!({"token": VERIFICATION}),
-            ),
-            sample(alice, "GET", "/auth/accounts", &[], none()),
-            sample(
-                anonymous,
-                "GET",
-                &format!("/auth/verify-reset-token/{RESET}"),
-                &[],
-                none(),
-            ),
-            sample(
-                anonymous,
-                "POST",
-                "/auth/forgot-password",
-                &[],
-                json!({"email": "nobody@example.com", "account": "acme"}),
-            ),
-            sample(
-                anonymous,
-                "POST",
-                "/auth/reset-password",
-                &[],
-                json!({"token": RESET, "new_password": "Correct-Horse-7-Battery"}),
             ),
             sample(
                 root,

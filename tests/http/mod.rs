@@ -15,6 +15,7 @@ mod expand;
 mod groups;
 mod headers;
 mod identity;
+mod invitations;
 mod isolation;
 pub mod limits;
 mod lockout;

@@ -11,6 +11,7 @@ mod email;
 mod groups;
 mod health;
 mod input;
+mod invitations;
 mod layers;
 mod ledger;
 mod macros;
@@ -49,6 +50,14 @@ pub fn app(state: State) -> Router {
         .at("/auth/login", post(auth::login::login))
         .at("/auth/refresh", post(auth::refresh::refresh))
         .at("/auth/logout", post(auth::logout::logout))
+        .at("/invitations", get(invitations::list).post(invitations::create))
+        // `{key}` is a token for those who are invited, an id for those who invite.
+        .at(
+            "/invitations/{key}",
+            get(invitations::view).delete(invitations::cancel),
+        )
+        .at("/invitations/{key}/resend", post(invitations::resend))
+        .at("/invitations/{key}/accept", post(invitations::accept))
         .at("/auth/accounts", get(auth::me::accounts))
         .at("/auth/forgot-password", post(auth::password::forgot))
         .at("/auth/reset-password", post(auth::password::reset))

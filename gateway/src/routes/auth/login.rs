@@ -1,12 +1,10 @@
 //! `POST /auth/login`: address and password for a pair of tokens.
 
 use axum::response::Response;
-use serde_json::json;
-use uuid::Uuid;
 
-use super::{read, text, with_tokens};
+use super::Opening;
 use crate::auth::Origin;
-use crate::db::Statement;
+use crate::db::{Argument, Statement};
 use crate::error::{Error, FieldFault};
 use crate::routes::input::Fields;
 use crate::state::State;
@@ -59,38 +57,20 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
         return Err(Error::EmailNotVerified);
     }
 
-    let session_id = Uuid::new_v4();
-    let refresh = state
-        .keys
-        .issue_refresh(login.user_id, login.account_id, session_id)?;
+    let opening = Opening::new(&state, login.user_id, login.account_id)?;
+    let arguments: [Argument<'_>; 6] = [
+        &login.user_id,
+        &login.account_id,
+        &opening.session_id,
+        &opening.refresh.id,
+        &opening.refresh.hash,
+        &opening.refresh.expires_at,
+    ];
     let opened = state
         .database
-        .json(
-            &nobody,
-            Statement::LoginFinish,
-            &[
-                &login.user_id,
-                &login.account_id,
-                &session_id,
-                &refresh.id,
-                &refresh.hash,
-                &refresh.expires_at,
-            ],
-        )
+        .json(&nobody, Statement::LoginFinish, &arguments)
         .await?;
-    let opened = read(&opened)?;
-    let (email, role) = (text(&opened, "/user/email")?, text(&opened, "/user/role")?);
-    let token = state
-        .keys
-        .issue_access(login.user_id, login.account_id, session_id, email, role)?;
-    Ok(with_tokens(json!({
-        "token": token,
-        "refresh_token": refresh.token,
-        "token_type": "bearer",
-        "expires_in": state.keys.access_seconds(),
-        "account": opened["account"],
-        "user": opened["user"],
-    })))
+    opening.answer(&state, &opened)
 }
 
 /// Which account a request is about; the database chooses. Source: identity contract §2.5.
