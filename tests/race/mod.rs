@@ -2,6 +2,7 @@
 
 mod ledger;
 mod schema;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 

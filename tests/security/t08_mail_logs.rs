@@ -2,7 +2,7 @@
 //! into the audit trail.
 
 use serde_json::json;
-use snackbase_e2e::MailServer;
+use snackbase_e2e::{MailServer, PASSWORD};
 
 use crate::mail;
 
@@ -45,4 +45,59 @@ async fn tokens_of_mail_are_neither_shown_nor_kept_nor_audited() {
         .value("select count(*) from snackbase.mail_outbox m where m::text like '%tok-77a%'")
         .await;
     assert_eq!(left, "0");
+}
+
+/// The real flows: once their mail is sent, no table of the database holds a token.
+#[tokio::test]
+async fn no_table_keeps_a_token_that_was_sent() {
+    let mut server = MailServer::start("starttls").await;
+    let world = mail::world(&server, &[]).await;
+    mail::configure(&world, &server, json!({})).await;
+    let api = world.gateway.api();
+    let register = json!({"email": "dora@example.org", "password": PASSWORD, "account_name": "Initech"});
+    api.post("/auth/register", register).await.expect(201);
+    let mut tokens = vec![mail::flows::token_in(&server.next().await, "verify-email")];
+    let forget = json!({"account": "acme", "email": "bob@example.com"});
+    api.post("/auth/forgot-password", forget).await.expect(200);
+    tokens.push(mail::flows::token_in(&server.next().await, "reset-password"));
+    world
+        .alice
+        .post("/invitations", json!({"email": "ivy@example.org"}))
+        .await
+        .expect(201);
+    tokens.push(mail::flows::token_in(&server.next().await, "accept-invitation"));
+    let superuser = world.database.superuser().await;
+    while superuser
+        .value("select count(*) from snackbase.mail_outbox where status = 'pending'")
+        .await
+        != "0"
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let tables = superuser
+        .query(
+            "select c.oid::regclass::text from pg_class c where c.relnamespace = 'snackbase'::regnamespace and c.relkind = 'r'",
+            &[],
+        )
+        .await
+        .expect("the catalog");
+    assert!(tables.len() > 20);
+    for table in tables {
+        let table: String = table.get(0);
+        for token in &tokens {
+            let found = superuser
+                .value(&format!(
+                    "select count(*) from {table} t where t::text like '%{token}%'"
+                ))
+                .await;
+            assert_eq!(found, "0", "{table}");
+        }
+    }
+    let logs = world.root.get("/admin/email/logs").await;
+    assert!(logs.text.contains("verification_url"), "{}", logs.text);
+    assert!(
+        tokens.iter().all(|token| !logs.text.contains(token)),
+        "{}",
+        logs.text
+    );
 }
