@@ -30,7 +30,11 @@ async fn status(proxy: &Proxy, caller: &Api, path: &str) -> u16 {
 #[tokio::test]
 async fn the_next_request_knows_and_costs_no_more() {
     let proxy = Proxy::start().await;
-    let world = World::through(proxy.port, &[("SNACKBASE_DB_POOL_SIZE", "1")]).await;
+    let settings = [
+        ("SNACKBASE_DB_POOL_SIZE", "1"),
+        ("SNACKBASE_WORKER_ENABLED", "false"),
+    ];
+    let world = World::through(proxy.port, &settings).await;
     world
         .rules(
             "posts",

@@ -81,6 +81,11 @@ async fn administration() {
 }
 
 #[tokio::test]
+async fn people() {
+    against_a_world("tests/sdk/people.test.mjs").await;
+}
+
+#[tokio::test]
 async fn our_client_maps_what_it_is_given_and_declares_what_it_takes() {
     let files = [
         "clients/js/test/mapping.test.mjs",

@@ -171,3 +171,78 @@ async fn an_api_key_is_looked_up_and_noted_in_the_flight_of_the_work() {
         assert!(attempt < 5, "the first use, the second, a refusal: {counted:?}");
     }
 }
+
+#[tokio::test]
+async fn managing_people_is_one_round_trip_and_two_where_a_password_is_hashed_between() {
+    let proxy = Proxy::start().await;
+    let settings = [
+        ("SNACKBASE_DB_POOL_SIZE", "1"),
+        ("SNACKBASE_WORKER_ENABLED", "false"),
+    ];
+    let world = World::through(proxy.port, &settings).await;
+    let id = |made: &Value| made["id"].as_str().expect("an id").to_owned();
+    let group = world
+        .alice
+        .post("/groups", json!({"name": "g"}))
+        .await
+        .expect(201);
+    let (group, bob) = (
+        format!("/groups/{}", id(&group)),
+        format!("/users/{}", world.user_id("bob")),
+    );
+    let foreign = format!("/users/{}", world.user_id("carol"));
+    let new = json!({"email": "new@example.com", "password": "Correct-Horse-7-Battery", "role_id": 2});
+    let requests = [
+        (Method::GET, "/users?sort=-email".to_owned(), Value::Null, 1),
+        (Method::GET, bob.clone(), Value::Null, 1),
+        (Method::PATCH, bob.clone(), json!({"role": "admin"}), 1),
+        (Method::PATCH, bob.clone(), json!({"role": "user"}), 1),
+        (Method::POST, format!("{bob}/verify"), json!({}), 1),
+        (Method::PATCH, foreign.clone(), json!({"role": "user"}), 1),
+        (Method::GET, "/groups".to_owned(), Value::Null, 1),
+        (Method::GET, group.clone(), Value::Null, 1),
+        (Method::PATCH, group.clone(), json!({"description": "d"}), 1),
+        (
+            Method::POST,
+            format!("{group}/users"),
+            json!({"user_id": world.user_id("bob")}),
+            1,
+        ),
+        (
+            Method::DELETE,
+            format!("{group}/users/{}", world.user_id("bob")),
+            Value::Null,
+            1,
+        ),
+        (Method::DELETE, group, Value::Null, 1),
+        (Method::POST, "/users".to_owned(), new, 2),
+        (
+            Method::PUT,
+            format!("{bob}/password"),
+            json!({"new_password": "Another-Horse-8-Battery"}),
+            2,
+        ),
+        // Somebody else's is not found before a password is hashed.
+        (
+            Method::PUT,
+            format!("{foreign}/password"),
+            json!({"new_password": "Another-Horse-8-Battery"}),
+            1,
+        ),
+        (Method::DELETE, bob, Value::Null, 1),
+    ];
+    let mut wrong = Vec::new();
+    for (method, path, body, expected) in requests {
+        let body = (!body.is_null()).then(|| body.to_string());
+        let before = proxy.flights();
+        let answer = world.alice.send(method, &path, body.as_deref()).await;
+        let flights = proxy.flights() - before;
+        if flights != expected {
+            wrong.push(format!(
+                "{} ({}): {flights} flights",
+                answer.request, answer.status
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
