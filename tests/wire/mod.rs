@@ -231,6 +231,20 @@ async fn managing_people_is_one_round_trip_and_two_where_a_password_is_hashed_be
         ),
         (Method::DELETE, bob, Value::Null, 1),
     ];
+    // The gateway may still be making the connection on which it listens.
+    let mut quiet = 0;
+    for _ in 0..100 {
+        let before = proxy.flights();
+        world.alice.get("/groups").await.expect(200);
+        quiet = if proxy.flights() - before == 1 {
+            quiet + 1
+        } else {
+            0
+        };
+        if quiet == 5 {
+            break;
+        }
+    }
     let mut wrong = Vec::new();
     for (method, path, body, expected) in requests {
         let body = (!body.is_null()).then(|| body.to_string());
