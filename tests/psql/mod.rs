@@ -5,6 +5,7 @@
 //! difference before committing it.
 
 mod bi;
+mod documents;
 mod forgery;
 mod golden;
 
