@@ -16,3 +16,4 @@ mod line12_invitations;
 mod line15_configuration;
 mod line16_browsers;
 mod line17_forgotten_passwords;
+mod line18_probing;
