@@ -16,6 +16,8 @@ use snackbase_e2e::{
 };
 use tokio::sync::mpsc;
 
+use crate::{crash::signed, seal::key};
+
 const WRITERS: usize = 64;
 /// One account has half of the writers, the others share the rest.
 const ACCOUNTS: usize = 17;
@@ -32,6 +34,9 @@ async fn sixty_four_writers_of_every_kind_leave_one_ledger() {
     let settings = "max_prepared_transactions = 80\ndeadlock_timeout = 100ms\nlock_timeout = 500ms
                     snackbase.audit_databases = 'drill'\nsnackbase.audit_seal_interval_ms = 50";
     let mut cluster = Cluster::create("race", settings).await;
+    let keys = cluster.directory("keys");
+    let ((old, _), (new, _)) = (key::keygen(&keys, "old").await, key::keygen(&keys, "new").await);
+    cluster.set(&format!("snackbase.audit_key_file = '{old}'"));
     cluster.start().await;
     cluster.database("drill").await;
     let watcher = cluster.superuser("drill").await;
@@ -71,6 +76,22 @@ async fn sixty_four_writers_of_every_kind_leave_one_ledger() {
             }
         }));
     }
+    // Meanwhile a new key takes over: every sealer, whenever it hears of it, signs with both once and then with the new one.
+    let rotation = tokio::spawn({
+        let session = cluster.superuser("drill").await;
+        let begun = begun.clone();
+        async move {
+            while begun.load(Ordering::Relaxed) < TRANSACTIONS / 3 && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            for statement in [
+                &format!("alter system set snackbase.audit_key_file = '{new}, {old}'"),
+                "select pg_reload_conf()",
+            ] {
+                session.batch_execute(statement).await.expect("a new key");
+            }
+        }
+    });
     // Whoever is prepared stays so until enough others are.
     let finisher = tokio::spawn({
         let (session, book) = (cluster.superuser("drill").await, book.clone());
@@ -96,6 +117,7 @@ async fn sixty_four_writers_of_every_kind_leave_one_ledger() {
             *done.entry(step).or_default() += 1;
         }
     }
+    rotation.await.expect("the key is changed");
     let (open, session) = finisher.await.expect("no transaction cannot be finished");
     assert_eq!(
         open.len(),
@@ -127,6 +149,17 @@ async fn sixty_four_writers_of_every_kind_leave_one_ledger() {
     }
     drill::seal(&watcher).await;
     assert_eq!(drill::unsealed(&watcher).await, 0, "seed {seed}");
+    signed(&watcher).await;
+    let signers = r"select array_agg(distinct s[1] order by s[1])::text
+                     from snackbase.audit_checkpoint c, regexp_matches(c.note, '— example\.com/(\w+) ', 'g') s
+                    group by c.block_number order by c.block_number";
+    let mut signers = drill::lines(&watcher, signers).await;
+    signers.dedup();
+    assert_eq!(
+        signers,
+        ["{old}", "{new,old}", "{new}"],
+        "seed {seed}: one takes over, once"
+    );
     assert_eq!(drill::broken_blocks(&watcher).await, [""; 0], "seed {seed}");
     let (committed, rolled_back) = (book.count(Fate::Committed), book.count(Fate::RolledBack));
     println!("{committed} transactions committed, {rolled_back} rolled back; {done:?}");

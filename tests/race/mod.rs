@@ -1,5 +1,6 @@
 //! What many connections at once must not break.
 
+mod erasure;
 mod ledger;
 mod schema;
 mod tokens;

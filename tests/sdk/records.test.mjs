@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import {
   AuthenticationError, AuthorizationError, NotFoundError, SnackBaseError, ValidationError,
 } from '@snackbase/sdk';
-import { as, client, people } from './world.mjs';
+import { as, client, password, people } from './world.mjs';
 
 const open = { list_rule: '', view_rule: '', create_rule: '', update_rule: '', delete_rule: '' };
 await as('root').collections.create({
@@ -250,4 +250,36 @@ test('batches are all or nothing', async () => {
   assert.deepEqual(await records.batchDelete('films', ids), { deleted: ids, count: 3 });
   assert.equal(await count(), before - 3);
   await as('carol').records.get('films', foreign.id);
+});
+
+test('a signed write: an interceptor adds the headers of the signature', async () => {
+  await as('root').collections.create({
+    name: 'releases',
+    fields: [{ name: 'version', type: 'text' }],
+    ...open,
+    options: { signature: { create: 'reason', update: 'signature' } },
+  });
+  const signing = (headers) => {
+    const alice = as('alice');
+    alice.httpClient.addRequestInterceptor((request) => ({ ...request, headers: { ...request.headers, ...headers } }));
+    return alice.records;
+  };
+  const signature = {
+    'X-ES-Username': 'alice@example.com',
+    'X-ES-Password': password,
+    'X-ES-Meaning': 'approval',
+    'X-ES-Reason': "UTF-8''released%20%E2%9C%93",
+  };
+  await assert.rejects(as('alice').records.create('releases', { version: '1' }), AuthorizationError);
+  const made = await signing({ 'X-ES-Reason': 'first draft' }).create('releases', { version: '1' });
+  await assert.rejects(as('alice').records.patch('releases', made.id, { version: '2' }), AuthorizationError);
+  await assert.rejects(
+    signing({ ...signature, 'X-ES-Password': 'Wrong-Horse-7-Battery' }).patch('releases', made.id, { version: '2' }),
+    AuthorizationError,
+  );
+  assert.equal((await signing(signature).patch('releases', made.id, { version: '2' })).version, '2');
+  const { items } = await as('root').auditLogs.list({ table_name: 'col_releases', record_id: made.id, operation: 'UPDATE' });
+  const entry = items.find((item) => item.column_name === 'version');
+  assert.deepEqual([entry.es_username, entry.es_reason], ['alice@example.com', 'approval: released ✓']);
+  assert.ok(entry.es_timestamp && items.every((item) => item.es_username === 'alice@example.com'));
 });

@@ -70,14 +70,28 @@ async fn the_most_talkative_log_has_no_credential_in_it() {
         .get("/auth/me")
         .await
         .expect(401);
+    let reason = "why-of-a-signature";
+    for (name, password, status) in [
+        ("alice@example.com", PASSWORD, 201),
+        ("alice@example.com", "Forged-Horse-7-Battery", 403),
+        ("signer-who-is-not", PASSWORD, 403),
+    ] {
+        alice
+            .with_header("x-es-username", name)
+            .with_header("x-es-password", password)
+            .with_header("x-es-meaning", "approval")
+            .with_header("x-es-reason", reason)
+            .post("/records/posts", json!({"title": "signed"}))
+            .await
+            .expect(status);
+    }
+    // Headers that make no signature are refused before the database sees them.
     alice
-        .with_header("x-es-username", "alice@example.com")
         .with_header("x-es-password", PASSWORD)
-        .with_header("x-es-meaning", "approval")
-        .with_header("x-es-reason", "because")
+        .with_header("x-es-reason", reason)
         .post("/records/posts", json!({"title": "signed"}))
         .await
-        .expect(201);
+        .expect(422);
     let register = json!({"email": "new@example.com", "password": PASSWORD, "account_name": "Hooli"});
     api.post("/auth/register", register).await.expect(201);
     // A failure on our side is logged with its cause.
@@ -117,6 +131,9 @@ async fn the_most_talkative_log_has_no_credential_in_it() {
     for (what, secret) in [
         ("a password", PASSWORD.to_owned()),
         ("a wrong password", wrong.to_owned()),
+        ("a wrong password of a signature", "Forged-Horse".to_owned()),
+        ("the name of a signer", "signer-who-is-not".to_owned()),
+        ("the reason of a signature", reason.to_owned()),
         ("claims", part(token, 1)),
         ("a signature", part(token, 2)),
         ("a refresh token", part(refresh, 2)),
