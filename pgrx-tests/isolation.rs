@@ -310,12 +310,31 @@ pub mod tests {
         for statement in [
             "update snackbase.users set role_id = 1",
             "update snackbase.accounts set name = 'x'",
-            "delete from snackbase.groups",
-            "delete from snackbase.users_groups",
+            "update snackbase.groups set account_id = account_id",
+            "update snackbase.users_groups set user_id = user_id",
             "insert into snackbase.roles (name) values ('king')",
             "truncate snackbase.users",
         ] {
             scene.ada.run("member", statement).refused("42501");
+        }
+        // Groups they may write only when a setting says so: until then policies hide them from what writes.
+        let group = ask(&format!(
+            "insert into snackbase.groups (account_id, name) values ('{}', 'editors') returning id",
+            scene.ada.account
+        ))
+        .answer();
+        let member = format!(
+            "insert into snackbase.users_groups (account_id, group_id, user_id) values ('{}', '{group}', '{}')",
+            scene.ada.account, scene.ada.id
+        );
+        scene.ada.run("member", &member).refused("42501");
+        run(&member).says("1");
+        for statement in [
+            "delete from snackbase.users_groups",
+            "delete from snackbase.groups",
+            "update snackbase.groups set name = 'x'",
+        ] {
+            scene.ada.run("member", statement).says("0");
         }
     }
 

@@ -731,6 +731,28 @@ mod tests {
     }
 
     #[pg_test]
+    fn an_account_whose_records_need_a_signature_to_go_stays_whole() {
+        let scene = Scene::with_notes();
+        scene.collection(
+            r#"{"name": "batches", "fields": [{"name": "label", "type": "text"}], "create_rule": "",
+                "options": {"signature": {"delete": "signature"}}}"#,
+        );
+        scene.ada.created("notes", r#"{"title": "n"}"#);
+        scene.ada.created("batches", r#"{"label": "b"}"#);
+        scene
+            .root
+            .ask("superadmin", "select snackbase.account_drop('acme')")
+            .refused("42501");
+        for (table, left) in [("users", "2"), ("col_notes", "1"), ("col_batches", "1")] {
+            ask(&format!(
+                "select count(*) from snackbase.{table} where account_id = '{}'",
+                scene.ada.account
+            ))
+            .says(left);
+        }
+    }
+
+    #[pg_test]
     fn the_system_account_is_neither_renamed_nor_deleted() {
         let scene = Scene::new();
         for statement in [
