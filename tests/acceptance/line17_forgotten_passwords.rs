@@ -27,10 +27,10 @@ async fn timed(world: &World, body: Value) -> Duration {
     begun.elapsed()
 }
 
-/// The middle one.
-fn median(mut times: Vec<Duration>) -> Duration {
+/// A quarter of the times are shorter. (Of the others, more is the machine's and less is ours.)
+fn quartile(mut times: Vec<Duration>) -> Duration {
     times.sort();
-    times[times.len() / 2]
+    times[times.len() / 4]
 }
 
 #[tokio::test]
@@ -54,13 +54,13 @@ async fn the_time_does_not_tell_who_is_known() {
         unknown.push(timed(&world, body(format!("nobody{n}@example.com"))).await);
         throttled.push(timed(&world, body("bob@example.com".to_owned())).await);
     }
-    let (known, unknown, throttled) = (median(known), median(unknown), median(throttled));
-    println!("median of 150: known {known:?}, unknown {unknown:?}, throttled {throttled:?}");
+    let (known, unknown, throttled) = (quartile(known), quartile(unknown), quartile(throttled));
+    println!("first quartile of 150: known {known:?}, unknown {unknown:?}, throttled {throttled:?}");
     for other in [unknown, throttled] {
         let (less, more) = (known.min(other), known.max(other));
-        // Without the work that is done and undone, the unknown take about half of the time.
+        // Without the work that is done and undone, the known take 1.3 to 1.6 times as long.
         assert!(
-            more.as_secs_f64() < 1.25 * less.as_secs_f64(),
+            more.as_secs_f64() < 1.2 * less.as_secs_f64(),
             "known {known:?}, unknown {unknown:?}, throttled {throttled:?}"
         );
     }
