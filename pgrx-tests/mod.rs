@@ -17,6 +17,7 @@ mod doctor;
 mod explain;
 mod fields;
 mod groups;
+mod guards;
 mod hands;
 mod history;
 mod hook_role;
