@@ -75,6 +75,26 @@ async fn populated() -> World {
             "list_rule": "post IS NOT NULL && @priced(0)", "create_rule": "@request.data.amount > 0 && @known_post(post)", "list_fields": "[\"sku\"]"
         }))
         .await;
+    // A key that is active and used, and one that is revoked.
+    for revoked in [false, true] {
+        let made = world
+            .alice
+            .post("/admin/api-keys", json!({"name": "a key"}))
+            .await
+            .expect(201);
+        let key = made["key"].as_str().expect("a key");
+        world
+            .gateway
+            .api()
+            .with_token(key)
+            .get("/auth/me")
+            .await
+            .expect(200);
+        if revoked {
+            let path = format!("/admin/api-keys/{}", made["id"].as_str().expect("an id"));
+            world.alice.delete(&path).await.expect(204);
+        }
+    }
     let narrowed = json!({"updates": [{"collection": "lines", "operation": "read", "rule": "amount > 1", "fields": ["sku"]}]});
     world
         .root

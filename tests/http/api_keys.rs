@@ -166,6 +166,9 @@ async fn administrators_have_keys_and_see_their_own() {
         assert_eq!((revoked.status, revoked.text.as_str()), (204, ""));
     }
     assert_eq!(world.alice.get(&path).await.expect(200)["is_active"], false);
+    key_of(&world.root).await;
+    let stats = world.root.get("/dashboard/stats").await.expect(200);
+    assert_eq!(stats["feature_counts"]["api_keys_active"], 1);
     let list = world
         .alice
         .query(KEYS, &[("limit", "1"), ("offset", "0")])
