@@ -4,7 +4,7 @@
 # shellcheck source=shell.sh
 . "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 folders=("$@")
-[ $# -gt 0 ] || folders=(requests records audit ledger)
+[ $# -gt 0 ] || folders=(requests records audit ledger identity)
 for folder in "${folders[@]}"; do
     # Elsewhere nothing seals in the background: what is measured there is something else.
     export CLUSTER_SETTINGS=""
@@ -15,6 +15,10 @@ for folder in "${folders[@]}"; do
         cc -shared -fPIC -O2 -Wall -Werror -o "$CLUSTER_PRELOAD" "$ROOT/bench/audit/slow_flush.c"
         chmod 755 "$(dirname "$CLUSTER_PRELOAD")"
         trap 'rm -rf "$(dirname "$CLUSTER_PRELOAD")"' EXIT
+    fi
+    if [ "$folder" = identity ]; then
+        (cd "$ROOT" && cargo build --release --package snackbase-gateway --example argon2_rate)
+        export BENCH_ARGON2="$TARGET_DIR/release/examples/argon2_rate"
     fi
     "$ROOT/tools/with-cluster.sh" --release node "$ROOT/bench/$folder/run.mjs"
 done
