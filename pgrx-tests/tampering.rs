@@ -65,6 +65,50 @@ $$;
     }
 
     #[pg_test]
+    fn metadata_is_hashed_as_it_is_printed() {
+        with_history();
+        // Two texts of one value: as it is written here, and as jsonb would print it.
+        let (written, as_jsonb) = (r#"{"b":1,"a":1.50}"#, r#"{"a": 1.50, "b": 1}"#);
+        ask(&format!("select '{written}'::jsonb")).says(as_jsonb);
+        run(&format!(
+            "create temp table made (like snackbase.audit_change);
+             insert into made select c.* from snackbase.audit_change c where c.table_name = 'col_notes' order by c.id limit 1;
+             update made set id = nextval('snackbase.audit_change_id_seq'), table_name = 'elsewhere', previous_hash = null,
+                             record_version = 1, extra_metadata = '{written}';
+             update made m set checksum = snackbase._audit_chain(snackbase._audit_header(row(m.*)::snackbase.audit_change), m.columns, null);
+             insert into snackbase.audit_change overriding system value select * from made"
+        ))
+        .answer();
+        findings("");
+        ask("select extra_metadata::text from snackbase.audit_change where table_name = 'elsewhere'")
+            .says(written);
+        ask("select distinct extra_metadata from snackbase.audit_log where table_name = 'elsewhere'")
+            .says(r#"{"a": 1.50, "b": 1, "auth_method": "jwt"}"#);
+        // Who has the printed texts and the specification computes the same header (docs/ledger.md §1).
+        let header = ask(
+            r#"select encode(sha256(convert_to(format(
+                   '{"account_id":"%s","auth_method":"%s","es_reason":null,"es_timestamp":null,"es_username":null,"extra_metadata":%s,'
+                   '"hash_version":"2","ip_address":%s,"occurred_at":"%s","operation":"%s","record_id":"%s","record_version":"1",'
+                   '"request_id":%s,"table_name":"elsewhere","user_agent":%s,"user_email":"%s","user_id":"%s","user_name":"%s"}',
+                   c.account_id, c.auth_method, to_json(c.extra_metadata::text), coalesce(to_json(c.ip_address)::text, 'null'),
+                   to_char(c.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), c.operation, c.record_id,
+                   coalesce(to_json(c.request_id)::text, 'null'), coalesce(to_json(c.user_agent)::text, 'null'),
+                   c.user_email, c.user_id, c.user_name), 'UTF8')), 'hex')
+                 from snackbase.audit_change c where c.table_name = 'elsewhere'"#,
+        )
+        .answer();
+        ask("select encode(snackbase._audit_header(c), 'hex') from snackbase.audit_change c where c.table_name = 'elsewhere'")
+            .says(&header);
+        // The same value in another text is another text.
+        tamper(&format!(
+            "update snackbase.audit_change set extra_metadata = '{as_jsonb}' where table_name = 'elsewhere'"
+        ));
+        let found =
+            ask("select string_agg(concat_ws(' ', kind, table_name), ', ') from snackbase.audit_verify()");
+        found.says("checksum elsewhere");
+    }
+
+    #[pg_test]
     fn an_edited_value_is_found_by_its_checksum() {
         let (_, id) = with_history();
         tamper(&format!(

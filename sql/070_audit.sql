@@ -24,7 +24,8 @@ create table snackbase.audit_change (
     ip_address text,
     user_agent text,
     request_id text,
-    extra_metadata jsonb,
+    -- of an object. Type json and not jsonb: the text is hashed as it was written, and is to be printed as it is hashed
+    extra_metadata json,
     occurred_at timestamptz not null,
     hash_version smallint not null default 2,
     -- checksum of the record's change before this one; NULL at genesis
@@ -81,7 +82,7 @@ select c.id * 2048 + e.ordinal as id, c.account_id, c.operation, c.table_name, c
        c.user_id, c.user_email, c.user_name, c.es_username, c.es_reason, c.es_timestamp,
        c.ip_address, c.user_agent, c.request_id, c.occurred_at,
        e.checksum, e.previous_hash,
-       coalesce(c.extra_metadata, '{}') || pg_catalog.jsonb_build_object('auth_method', c.auth_method) as extra_metadata,
+       coalesce(c.extra_metadata::jsonb, '{}') || pg_catalog.jsonb_build_object('auth_method', c.auth_method) as extra_metadata,
        c.record_version, c.hash_version
   from (select snackbase._audit_sees_everything() as sees_everything) r
  cross join snackbase.audit_change c

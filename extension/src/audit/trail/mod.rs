@@ -37,7 +37,7 @@ const PER_CHANGE: i64 = 2048;
 const COLUMNS: &str = "c.id, c.account_id::text, c.operation, c.table_name::text, c.record_id::text, c.record_version, \
     c.columns::text, c.user_id, c.user_email, c.user_name, c.es_username, c.es_reason, c.es_timestamp, c.ip_address, \
     c.user_agent, c.request_id, c.occurred_at, c.hash_version, \
-    (coalesce(c.extra_metadata, '{}') || jsonb_build_object('auth_method', c.auth_method))::text, \
+    (coalesce(c.extra_metadata::jsonb, '{}') || jsonb_build_object('auth_method', c.auth_method))::text, \
     snackbase._audit_header(c), c.previous_hash";
 
 /// One stored change.
