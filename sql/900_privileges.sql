@@ -370,7 +370,9 @@ grant execute on function
     snackbase._user_brief_json(uuid, uuid), snackbase._containing(text), snackbase._account_find(text), snackbase._misfit(text, text, text)
    to snackbase_member, snackbase_admin, snackbase_superadmin;
 grant select (id, account_id, email, role_id, invited_by, expires_at, mail_id, email_sent_at, accepted_at, cancelled_at, ended_at, created_at, updated_at)
-   on snackbase.invitations to snackbase_member, snackbase_admin, snackbase_superadmin;
+   on snackbase.invitations to snackbase_member, snackbase_admin;
+-- (who verifies the trail compares it with the rows)
+grant select on snackbase.invitations to snackbase_superadmin;
 grant insert (account_id, email, role_id, invited_by), update (cancelled_at, ended_at, token_hash)
    on snackbase.invitations to snackbase_admin, snackbase_superadmin;
 grant select on snackbase.invitation_groups to snackbase_member, snackbase_admin, snackbase_superadmin;

@@ -6,6 +6,7 @@ mod t06_users;
 mod t07_sessions_end;
 mod t08_mail_logs;
 mod t09_others_addresses;
+mod t12_refresh_races;
 mod t15_system_secrets;
 mod t16_no_downgrade;
 mod t17_codes_and_slugs;
