@@ -107,7 +107,8 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    token constant text := snackbase._token_make();
+    -- 32 bytes as well, but in hexadecimal: contract §4.8
+    token constant text := encode(decode(translate(snackbase._token_make(), '-_', '+/') || '=', 'base64'), 'hex');
     pending snackbase.invitations;
     mail bigint;
 begin

@@ -40,6 +40,11 @@ async fn an_invitation_is_made_sent_again_read_and_accepted() {
             "token"
         ]
     );
+    let token = text(&made["token"]);
+    assert!(
+        token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{token}"
+    );
     assert_eq!(made["invited_by"].as_str(), Some(world.user_id("alice")));
     assert_eq!(
         (&made["status"], &made["email_sent"], &made["role_id"]),
