@@ -13,6 +13,7 @@
 mod blocks;
 mod checkpoints;
 mod finding;
+mod heads;
 mod imports;
 mod live;
 mod records;
