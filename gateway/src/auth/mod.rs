@@ -99,7 +99,7 @@ pub enum Who {
         /// Slug or code.
         account: Option<HeaderValue>,
     },
-    /// The gateway itself. No request is: what makes a caller of a request's parts knows the other two only.
+    /// The gateway itself. No request is: what makes a caller of a request's parts knows the others only.
     System,
 }
 
