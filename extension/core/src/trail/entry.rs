@@ -54,97 +54,93 @@ pub struct Entry<'a> {
     /// Version of the record; none in version 1.
     pub record_version: Option<i64>,
     /// How `checksum` is computed.
-    pub hash_version: i16,
+    pub hash_version: i64,
     /// Whether a value is shown as a mask, so that the hash cannot be computed again.
     pub masked: bool,
 }
 
-/// A field of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Field {
-    ImportId,
-    Id,
-    AccountId,
-    Operation,
-    TableName,
-    RecordId,
-    ColumnName,
-    OldValue,
-    NewValue,
-    UserId,
-    UserEmail,
-    UserName,
-    EsUsername,
-    EsReason,
-    EsTimestamp,
-    IpAddress,
-    UserAgent,
-    RequestId,
-    OccurredAt,
-    Checksum,
-    PreviousHash,
-    ExtraMetadata,
-    RecordVersion,
-    HashVersion,
-    Masked,
+/// The value of a field.
+pub(super) enum Value<'a> {
+    Number(Option<i64>),
+    Text(Option<&'a str>),
+    Json(&'a str),
+    Flag(bool),
+}
+
+/// Makes [`Field`] of one table: each field, the member of [`Entry`] that it is called after, and what that holds.
+macro_rules! fields {
+    ($($field:ident = $member:ident: $kind:ident,)*) => {
+        /// A field of an entry.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(missing_docs)] // they are the members of `Entry`
+        pub enum Field {
+            $($field,)*
+        }
+
+        impl Field {
+            const ALL: &[Field] = &[$(Field::$field),*];
+
+            /// Its name on the wire.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$field => stringify!($member),)*
+                }
+            }
+
+            pub(super) fn of<'a>(self, entry: &Entry<'a>) -> Value<'a> {
+                match self {
+                    $(Self::$field => Value::$kind(entry.$member.into()),)*
+                }
+            }
+        }
+    };
+}
+
+// In the order of the contract; around it, where an imported entry is, and what else a hash needs.
+fields! {
+    ImportId = import_id: Number,
+    Id = id: Number,
+    AccountId = account_id: Text,
+    Operation = operation: Text,
+    TableName = table_name: Text,
+    RecordId = record_id: Text,
+    ColumnName = column_name: Text,
+    OldValue = old_value: Text,
+    NewValue = new_value: Text,
+    UserId = user_id: Text,
+    UserEmail = user_email: Text,
+    UserName = user_name: Text,
+    EsUsername = es_username: Text,
+    EsReason = es_reason: Text,
+    EsTimestamp = es_timestamp: Text,
+    IpAddress = ip_address: Text,
+    UserAgent = user_agent: Text,
+    RequestId = request_id: Text,
+    OccurredAt = occurred_at: Text,
+    Checksum = checksum: Text,
+    PreviousHash = previous_hash: Text,
+    ExtraMetadata = extra_metadata: Json,
+    RecordVersion = record_version: Number,
+    HashVersion = hash_version: Number,
+    Masked = masked: Flag,
+}
+
+/// All fields but one, in their order.
+const fn all_but(left_out: Field) -> [Field; Field::ALL.len() - 1] {
+    let mut fields = [left_out; Field::ALL.len() - 1];
+    let mut i = 0;
+    while i < fields.len() {
+        fields[i] = Field::ALL[if i < left_out as usize { i } else { i + 1 }];
+        i += 1;
+    }
+    fields
 }
 
 /// What an entry of an import says: where it is in which log, and what an entry of ours says.
-pub const IMPORTED: &[Field] = &[
-    Field::ImportId,
-    Field::Id,
-    Field::AccountId,
-    Field::Operation,
-    Field::TableName,
-    Field::RecordId,
-    Field::ColumnName,
-    Field::OldValue,
-    Field::NewValue,
-    Field::UserId,
-    Field::UserEmail,
-    Field::UserName,
-    Field::EsUsername,
-    Field::EsReason,
-    Field::EsTimestamp,
-    Field::IpAddress,
-    Field::UserAgent,
-    Field::RequestId,
-    Field::OccurredAt,
-    Field::Checksum,
-    Field::PreviousHash,
-    Field::ExtraMetadata,
-    Field::HashVersion,
-    Field::Masked,
-];
+pub const IMPORTED: &[Field] = &all_but(Field::RecordVersion);
 
 /// What an entry says, in the order of the contract, and what else its hash needs.
-pub const FULL: &[Field] = &[
-    Field::Id,
-    Field::AccountId,
-    Field::Operation,
-    Field::TableName,
-    Field::RecordId,
-    Field::ColumnName,
-    Field::OldValue,
-    Field::NewValue,
-    Field::UserId,
-    Field::UserEmail,
-    Field::UserName,
-    Field::EsUsername,
-    Field::EsReason,
-    Field::EsTimestamp,
-    Field::IpAddress,
-    Field::UserAgent,
-    Field::RequestId,
-    Field::OccurredAt,
-    Field::Checksum,
-    Field::PreviousHash,
-    Field::ExtraMetadata,
-    Field::RecordVersion,
-    Field::HashVersion,
-    Field::Masked,
-];
+pub const FULL: &[Field] = &all_but(Field::ImportId);
 
 /// The twenty-one fields of a list.
 pub const LISTED: &[Field] = FULL.split_at(21).0;
@@ -164,46 +160,7 @@ pub const BRIEF: &[Field] = &[
     Field::Checksum,
 ];
 
-/// The value of a field.
-pub(super) enum Value<'a> {
-    Number(Option<i64>),
-    Text(Option<&'a str>),
-    Json(&'a str),
-    Flag(bool),
-}
-
 impl Field {
-    /// Its name on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ImportId => "import_id",
-            Self::Id => "id",
-            Self::AccountId => "account_id",
-            Self::Operation => "operation",
-            Self::TableName => "table_name",
-            Self::RecordId => "record_id",
-            Self::ColumnName => "column_name",
-            Self::OldValue => "old_value",
-            Self::NewValue => "new_value",
-            Self::UserId => "user_id",
-            Self::UserEmail => "user_email",
-            Self::UserName => "user_name",
-            Self::EsUsername => "es_username",
-            Self::EsReason => "es_reason",
-            Self::EsTimestamp => "es_timestamp",
-            Self::IpAddress => "ip_address",
-            Self::UserAgent => "user_agent",
-            Self::RequestId => "request_id",
-            Self::OccurredAt => "occurred_at",
-            Self::Checksum => "checksum",
-            Self::PreviousHash => "previous_hash",
-            Self::ExtraMetadata => "extra_metadata",
-            Self::RecordVersion => "record_version",
-            Self::HashVersion => "hash_version",
-            Self::Masked => "masked",
-        }
-    }
-
     /// Its title in a table of the eleven fields.
     pub const fn title(self) -> &'static str {
         match self {
@@ -219,36 +176,6 @@ impl Field {
             Self::IpAddress => "IP Address",
             Self::Checksum => "Checksum",
             other => other.name(),
-        }
-    }
-
-    pub(super) fn of<'a>(self, entry: &Entry<'a>) -> Value<'a> {
-        match self {
-            Self::ImportId => Value::Number(entry.import_id),
-            Self::Id => Value::Number(Some(entry.id)),
-            Self::AccountId => Value::Text(Some(entry.account_id)),
-            Self::Operation => Value::Text(Some(entry.operation)),
-            Self::TableName => Value::Text(Some(entry.table_name)),
-            Self::RecordId => Value::Text(Some(entry.record_id)),
-            Self::ColumnName => Value::Text(Some(entry.column_name)),
-            Self::OldValue => Value::Text(entry.old_value),
-            Self::NewValue => Value::Text(entry.new_value),
-            Self::UserId => Value::Text(Some(entry.user_id)),
-            Self::UserEmail => Value::Text(Some(entry.user_email)),
-            Self::UserName => Value::Text(Some(entry.user_name)),
-            Self::EsUsername => Value::Text(entry.es_username),
-            Self::EsReason => Value::Text(entry.es_reason),
-            Self::EsTimestamp => Value::Text(entry.es_timestamp),
-            Self::IpAddress => Value::Text(entry.ip_address),
-            Self::UserAgent => Value::Text(entry.user_agent),
-            Self::RequestId => Value::Text(entry.request_id),
-            Self::OccurredAt => Value::Text(Some(entry.occurred_at)),
-            Self::Checksum => Value::Text(entry.checksum),
-            Self::PreviousHash => Value::Text(entry.previous_hash),
-            Self::ExtraMetadata => Value::Json(entry.extra_metadata),
-            Self::RecordVersion => Value::Number(entry.record_version),
-            Self::HashVersion => Value::Number(Some(entry.hash_version.into())),
-            Self::Masked => Value::Flag(entry.masked),
         }
     }
 }

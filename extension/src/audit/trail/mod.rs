@@ -161,7 +161,7 @@ impl Change {
                 },
                 extra_metadata: &self.extra_metadata,
                 record_version: Some(self.record_version),
-                hash_version: self.hash_version,
+                hash_version: self.hash_version.into(),
                 masked: old.as_deref() != column.old || new.as_deref() != column.new,
             });
         }
