@@ -1,20 +1,21 @@
 //! The hash of a block and of an account in it, spelled out once more.
 
 use sha2::{Digest, Sha256};
-use snackbase_core::ledger::block::{Block, account_leaf, block_hash};
+use snackbase_core::ledger::block::account_leaf;
+use snackbase_core::ledger::lines::{Decimal, HeadText, Hex};
 use snackbase_core::ledger::{Hash, from_hex, to_hex};
 
-fn block() -> Block<'static> {
-    Block {
-        number: 2,
-        system_identifier: u64::MAX,
-        from_xid: 740,
-        to_xid: 1 << 40,
+fn block() -> HeadText<'static> {
+    HeadText {
+        change_count: Decimal(3),
+        from_xid: Decimal(740),
         import_id: None,
-        change_count: 3,
-        tree_root: [0xcd; 32],
-        previous_block_hash: Some([0xef; 32]),
-        sealed_at: "2026-01-02T03:04:05.678901Z",
+        number: Decimal(2),
+        previous_block_hash: Some(Hex([0xef; 32])),
+        sealed_at: "2026-01-02T03:04:05.678901Z".into(),
+        system_identifier: Decimal(u64::MAX),
+        to_xid: Decimal(1 << 40),
+        tree_root: Hex([0xcd; 32]),
     }
 }
 
@@ -25,23 +26,20 @@ fn a_block_is_hashed_as_canonical_json() {
         "ef".repeat(32),
         "cd".repeat(32),
     );
-    assert_eq!(block_hash(&block()), Hash::from(Sha256::digest(text)));
+    assert_eq!(block().hash(), Hash::from(Sha256::digest(text)));
     let text =
         r#"{"change_count":"3","from_xid":"740","import_id":"9","number":"1","previous_block_hash":null,"#;
-    let first = Block {
-        number: 1,
+    let first = HeadText {
+        number: Decimal(1),
         previous_block_hash: None,
-        import_id: Some(9),
+        import_id: Some(Decimal(9)),
         ..block()
     };
     let rest = format!(
         r#""sealed_at":"2026-01-02T03:04:05.678901Z","system_identifier":"18446744073709551615","to_xid":"1099511627776","tree_root":"{}"}}"#,
         "cd".repeat(32)
     );
-    assert_eq!(
-        block_hash(&first),
-        Hash::from(Sha256::digest(format!("{text}{rest}")))
-    );
+    assert_eq!(first.hash(), Hash::from(Sha256::digest(format!("{text}{rest}"))));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use pgrx::datum::{FromDatum, Uuid};
 use pgrx::prelude::*;
-use snackbase_core::ledger::lines::{EntryV1, HeadText};
+use snackbase_core::ledger::lines::{Decimal, EntryV1, HeadText, Hex};
 use snackbase_core::ledger::merkle::{
     Joined, Node, consistency_path_from, inclusion_path, inclusion_path_from,
 };
@@ -151,7 +151,9 @@ impl Imported {
             let instant = row.get::<TimestampWithTimeZone>(column)?;
             Ok::<_, Error>(instant.map(|instant| Cow::Owned(timestamp_micros_text(instant))))
         };
-        let metadata = row.get::<String>(8)?.map(|text| serde_json::from_str(&text));
+        let metadata = row
+            .get::<String>(8)?
+            .map(|text| serde_json::from_str(&text).map(Cow::Owned));
         Ok(Imported {
             id: want(row, 1)?,
             computed: hash(row, 2)?,
@@ -161,7 +163,7 @@ impl Imported {
                 es_reason: text_or_null(5)?,
                 es_timestamp: instant(6)?,
                 es_username: text_or_null(7)?,
-                extra_metadata: metadata.transpose().map_err(|_| damaged())?.unwrap_or_default(),
+                extra_metadata: metadata.transpose().map_err(|_| damaged())?,
                 ip_address: text_or_null(9)?,
                 new_value: text_or_null(10)?,
                 occurred_at: instant(11)?.ok_or_else(damaged)?,
@@ -226,17 +228,18 @@ impl BlockRow {
     /// # Errors
     /// [`Error::Internal`] for a transaction number that is none.
     pub fn head(&self) -> Result<HeadText<'_>, Error> {
-        Ok(HeadText::from(&block::Block {
-            number: self.number,
-            system_identifier: self.system_identifier.cast_unsigned(),
-            from_xid: self.from_xid.parse().map_err(|_| damaged())?,
-            to_xid: self.to_xid.parse().map_err(|_| damaged())?,
-            import_id: self.import_id.map(i64::cast_unsigned),
-            change_count: self.change_count,
-            tree_root: self.tree_root,
-            previous_block_hash: self.previous_block_hash,
-            sealed_at: &self.sealed_at,
-        }))
+        let xid = |text: &str| text.parse().map(Decimal).map_err(|_| damaged());
+        Ok(HeadText {
+            change_count: Decimal(self.change_count),
+            from_xid: xid(&self.from_xid)?,
+            import_id: self.import_id.map(i64::cast_unsigned).map(Decimal),
+            number: Decimal(self.number),
+            previous_block_hash: self.previous_block_hash.map(Hex),
+            sealed_at: self.sealed_at.as_str().into(),
+            system_identifier: Decimal(self.system_identifier.cast_unsigned()),
+            to_xid: xid(&self.to_xid)?,
+            tree_root: Hex(self.tree_root),
+        })
     }
 }
 

@@ -2,6 +2,8 @@
 //! came. What does not hash, or does not follow the entry before it, is stored all the same and reported: a log with a break is
 //! evidence, too. Source: contract `audit.md` §2.
 
+use std::borrow::Cow;
+
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
@@ -232,27 +234,31 @@ fn parse(text: &str) -> Result<Read, String> {
         .es_timestamp
         .map(|text| instant("es_timestamp", &text))
         .transpose()?;
-    let computed = v1::checksum(&v1::Entry {
-        account_id: &line.account_id,
-        column_name: &line.column_name,
-        es_reason: line.es_reason.as_deref(),
-        es_timestamp: line.es_timestamp.as_deref(),
-        es_username: line.es_username.as_deref(),
-        extra_metadata: line.extra_metadata.as_ref(),
-        ip_address: line.ip_address.as_deref(),
-        new_value: line.new_value.as_deref(),
-        occurred_at: &line.occurred_at,
-        old_value: line.old_value.as_deref(),
-        operation: &line.operation,
-        previous_hash: line.previous_hash.as_deref(),
-        record_id: &line.record_id,
-        request_id: line.request_id.as_deref(),
-        table_name: &line.table_name,
-        user_agent: line.user_agent.as_deref(),
-        user_email: &line.user_email,
-        user_id: &line.user_id,
-        user_name: &line.user_name,
-    });
+    fn text_or_null(text: &Option<String>) -> Option<Cow<'_, str>> {
+        text.as_deref().map(Cow::from)
+    }
+    let entry = v1::Entry {
+        account_id: line.account_id.as_str().into(),
+        column_name: line.column_name.as_str().into(),
+        es_reason: text_or_null(&line.es_reason),
+        es_timestamp: text_or_null(&line.es_timestamp),
+        es_username: text_or_null(&line.es_username),
+        extra_metadata: line.extra_metadata.as_ref().map(Cow::Borrowed),
+        ip_address: text_or_null(&line.ip_address),
+        new_value: text_or_null(&line.new_value),
+        occurred_at: line.occurred_at.as_str().into(),
+        old_value: text_or_null(&line.old_value),
+        operation: line.operation.as_str().into(),
+        previous_hash: text_or_null(&line.previous_hash),
+        record_id: line.record_id.as_str().into(),
+        request_id: text_or_null(&line.request_id),
+        table_name: line.table_name.as_str().into(),
+        user_agent: text_or_null(&line.user_agent),
+        user_email: line.user_email.as_str().into(),
+        user_id: line.user_id.as_str().into(),
+        user_name: line.user_name.as_str().into(),
+    };
+    let computed = entry.checksum();
     if account.to_string() != line.account_id {
         return Err("account_id is no uuid in its usual form: lower case, with hyphens".into());
     }

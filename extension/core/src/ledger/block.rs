@@ -1,58 +1,8 @@
-//! Blocks: what is hashed of a block and of each account in it, and the tree of one account's changes.
+//! Blocks: what is hashed of each account in one, and the tree of the account's changes. The head of a block is
+//! [`HeadText`](super::lines::HeadText).
 
-use sha2::{Digest, Sha256};
-
-use super::canonical::Object;
+use super::Hash;
 use super::merkle::{Frontier, leaf_hash};
-use super::{Hash, to_hex};
-
-/// The head of a block: everything that its hash covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block<'a> {
-    /// 1, 2, … without gaps.
-    pub number: u64,
-    /// The cluster that wrote the changes (`pg_control_system`).
-    pub system_identifier: u64,
-    /// The block holds the changes of the transactions from this one …
-    pub from_xid: u64,
-    /// … up to, and without, this one.
-    pub to_xid: u64,
-    /// The import that the block notarises instead; then `from_xid` = `to_xid`.
-    pub import_id: Option<u64>,
-    /// All changes of all accounts in the block.
-    pub change_count: u64,
-    /// The root of the tree over [`account_leaf`], in the order of the account ids.
-    pub tree_root: Hash,
-    /// The hash of the block before; `None` in block 1.
-    pub previous_block_hash: Option<Hash>,
-    /// `YYYY-MM-DDTHH:MM:SS.ffffffZ`, always with six digits of fraction.
-    pub sealed_at: &'a str,
-}
-
-/// SHA-256 of the canonical JSON of the head. All members are strings: numbers in decimal, hashes in hex.
-pub fn block_hash(block: &Block) -> Hash {
-    let change_count = block.change_count.to_string();
-    let from_xid = block.from_xid.to_string();
-    let import_id = block.import_id.map(|id| id.to_string());
-    let number = block.number.to_string();
-    let previous_block_hash = block.previous_block_hash.as_ref().map(to_hex);
-    let system_identifier = block.system_identifier.to_string();
-    let to_xid = block.to_xid.to_string();
-    let tree_root = to_hex(&block.tree_root);
-    let mut buffer = Vec::with_capacity(512);
-    let mut object = Object::new(&mut buffer);
-    object
-        .member("change_count", Some(&change_count))
-        .member("from_xid", Some(&from_xid))
-        .member("import_id", import_id.as_deref())
-        .member("number", Some(&number))
-        .member("previous_block_hash", previous_block_hash.as_deref())
-        .member("sealed_at", Some(block.sealed_at))
-        .member("system_identifier", Some(&system_identifier))
-        .member("to_xid", Some(&to_xid))
-        .member("tree_root", Some(&tree_root));
-    Sha256::digest(object.finish()).into()
-}
 
 /// The leaf of one account in the tree of a block: SHA-256(0x00 ‖ account ‖ count ‖ previous block ‖ root), numbers with
 /// eight bytes, the highest first.

@@ -11,13 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserializer, Error as _};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::block::{Block, block_hash};
 use super::entry::{Column, HASH_VERSION, Header};
-use super::{Hash, from_hex, header_hash, to_hex, v1};
+pub use super::v1::Entry as EntryV1;
+use super::{Hash, from_hex, header_hash, to_hex};
 
 /// A text that may be null, but must be there.
-fn text_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+pub(super) fn text_or_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Cow<'de, str>>, D::Error> {
     Option::deserialize(deserializer)
 }
 
@@ -217,126 +220,37 @@ impl<'a> From<Column<'a>> for ColumnText<'a> {
     }
 }
 
-/// The head of a block: the object whose canonical JSON is hashed.
+/// The head of a block: everything that its hash covers. This JSON is what is hashed: its members stand in canonical order.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs)] // the members are those of `block::Block`
 pub struct HeadText<'a> {
+    /// All changes of all accounts in the block.
     pub change_count: Decimal,
+    /// The block holds the changes of the transactions from this one …
     pub from_xid: Decimal,
+    /// The import that the block notarises instead; then `from_xid` = `to_xid`.
     #[serde(deserialize_with = "decimal_or_null")]
     pub import_id: Option<Decimal>,
+    /// 1, 2, … without gaps.
     pub number: Decimal,
+    /// The hash of the block before; `None` in block 1.
     #[serde(deserialize_with = "hex_or_null")]
     pub previous_block_hash: Option<Hex>,
+    /// `YYYY-MM-DDTHH:MM:SS.ffffffZ`, always with six digits of fraction.
     #[serde(borrow)]
     pub sealed_at: Cow<'a, str>,
+    /// The cluster that wrote the changes (`pg_control_system`).
     pub system_identifier: Decimal,
+    /// … up to, and without, this one.
     pub to_xid: Decimal,
+    /// The root of the tree over [`account_leaf`](super::block::account_leaf), in the order of the account ids.
     pub tree_root: Hex,
 }
 
-impl<'a> From<&Block<'a>> for HeadText<'a> {
-    fn from(block: &Block<'a>) -> Self {
-        HeadText {
-            change_count: Decimal(block.change_count),
-            from_xid: Decimal(block.from_xid),
-            import_id: block.import_id.map(Decimal),
-            number: Decimal(block.number),
-            previous_block_hash: block.previous_block_hash.map(Hex),
-            sealed_at: block.sealed_at.into(),
-            system_identifier: Decimal(block.system_identifier),
-            to_xid: Decimal(block.to_xid),
-            tree_root: Hex(block.tree_root),
-        }
-    }
-}
-
 impl HeadText<'_> {
-    /// The hash of the block.
+    /// The hash of the block: SHA-256 of the canonical JSON of its head.
     pub fn hash(&self) -> Hash {
-        block_hash(&Block {
-            number: self.number.0,
-            system_identifier: self.system_identifier.0,
-            from_xid: self.from_xid.0,
-            to_xid: self.to_xid.0,
-            import_id: self.import_id.map(|id| id.0),
-            change_count: self.change_count.0,
-            tree_root: self.tree_root.0,
-            previous_block_hash: self.previous_block_hash.map(|hash| hash.0),
-            sealed_at: &self.sealed_at,
-        })
-    }
-}
-
-/// An imported entry of hash version 1: its nineteen members.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)] // the members are those of `v1::Entry`
-pub struct EntryV1<'a> {
-    #[serde(borrow)]
-    pub account_id: Cow<'a, str>,
-    #[serde(borrow)]
-    pub column_name: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "text_or_null")]
-    pub es_reason: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text_or_null")]
-    pub es_timestamp: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text_or_null")]
-    pub es_username: Option<Cow<'a, str>>,
-    /// Nested JSON, or null.
-    pub extra_metadata: serde_json::Value,
-    #[serde(borrow, deserialize_with = "text_or_null")]
-    pub ip_address: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text_or_null")]
-    pub new_value: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub occurred_at: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "text_or_null")]
-    pub old_value: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub operation: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "text_or_null")]
-    pub previous_hash: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub record_id: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "text_or_null")]
-    pub request_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub table_name: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "text_or_null")]
-    pub user_agent: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub user_email: Cow<'a, str>,
-    #[serde(borrow)]
-    pub user_id: Cow<'a, str>,
-    #[serde(borrow)]
-    pub user_name: Cow<'a, str>,
-}
-
-impl EntryV1<'_> {
-    /// Its checksum.
-    pub fn checksum(&self) -> Hash {
-        v1::checksum(&v1::Entry {
-            account_id: &self.account_id,
-            column_name: &self.column_name,
-            es_reason: self.es_reason.as_deref(),
-            es_timestamp: self.es_timestamp.as_deref(),
-            es_username: self.es_username.as_deref(),
-            extra_metadata: Some(&self.extra_metadata).filter(|json| !json.is_null()),
-            ip_address: self.ip_address.as_deref(),
-            new_value: self.new_value.as_deref(),
-            occurred_at: &self.occurred_at,
-            old_value: self.old_value.as_deref(),
-            operation: &self.operation,
-            previous_hash: self.previous_hash.as_deref(),
-            record_id: &self.record_id,
-            request_id: self.request_id.as_deref(),
-            table_name: &self.table_name,
-            user_agent: self.user_agent.as_deref(),
-            user_email: &self.user_email,
-            user_id: &self.user_id,
-            user_name: &self.user_name,
-        })
+        // Texts and nulls: serialising them into memory has no way to fail, and serde_json escapes as RFC 8785 does.
+        Sha256::digest(serde_json::to_vec(self).unwrap_or_default()).into()
     }
 }

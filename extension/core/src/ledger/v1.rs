@@ -6,100 +6,131 @@
 
 use std::borrow::Cow;
 
+use serde::de::Deserializer;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use super::Hash;
 use super::canonical::escape;
+use super::lines::text_or_null;
 
-/// One entry: the nineteen members that are hashed, in the order in which they are.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// One entry: the nineteen members that are hashed, in the order in which they are. As JSON, every member must be there, and no
+/// other.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
 pub struct Entry<'a> {
     /// The account of the data.
-    pub account_id: &'a str,
+    #[serde(borrow)]
+    pub account_id: Cow<'a, str>,
     /// The column.
-    pub column_name: &'a str,
+    #[serde(borrow)]
+    pub column_name: Cow<'a, str>,
     /// Electronic signature: why.
-    pub es_reason: Option<&'a str>,
+    #[serde(borrow, deserialize_with = "text_or_null")]
+    pub es_reason: Option<Cow<'a, str>>,
     /// Electronic signature: when; a UTC timestamp as in `occurred_at`.
-    pub es_timestamp: Option<&'a str>,
+    #[serde(borrow, deserialize_with = "text_or_null")]
+    pub es_timestamp: Option<Cow<'a, str>>,
     /// Electronic signature: who.
-    pub es_username: Option<&'a str>,
+    #[serde(borrow, deserialize_with = "text_or_null")]
+    pub es_username: Option<Cow<'a, str>>,
     /// Hashed as nested JSON with sorted keys. Numbers keep the spelling they have.
-    pub extra_metadata: Option<&'a Json>,
+    #[serde(deserialize_with = "json_or_null")]
+    pub extra_metadata: Option<Cow<'a, Json>>,
     /// The client's address.
-    pub ip_address: Option<&'a str>,
+    #[serde(borrow, deserialize_with = "text_or_null")]
+    pub ip_address: Option<Cow<'a, str>>,
     /// The value after.
-    pub new_value: Option<&'a str>,
+    #[serde(borrow, deserialize_with = "text_or_null")]
+    pub new_value: Option<Cow<'a, str>>,
     /// UTC: `YYYY-MM-DDTHH:MM:SS`, optionally a fraction, optionally `Z` or an offset, which is dropped unread; one space
     /// may stand for the `T`. Text of another form is hashed as it stands.
-    pub occurred_at: &'a str,
+    #[serde(borrow)]
+    pub occurred_at: Cow<'a, str>,
     /// The value before.
-    pub old_value: Option<&'a str>,
+    #[serde(borrow, deserialize_with = "text_or_null")]
+    pub old_value: Option<Cow<'a, str>>,
     /// `CREATE`, `UPDATE` or `DELETE`.
-    pub operation: &'a str,
+    #[serde(borrow)]
+    pub operation: Cow<'a, str>,
     /// The checksum of the entry before, in hex; `None` for the first.
-    pub previous_hash: Option<&'a str>,
+    #[serde(borrow, deserialize_with = "text_or_null")]
+    pub previous_hash: Option<Cow<'a, str>>,
     /// The record.
-    pub record_id: &'a str,
+    #[serde(borrow)]
+    pub record_id: Cow<'a, str>,
     /// The request.
-    pub request_id: Option<&'a str>,
+    #[serde(borrow, deserialize_with = "text_or_null")]
+    pub request_id: Option<Cow<'a, str>>,
     /// The physical table.
-    pub table_name: &'a str,
+    #[serde(borrow)]
+    pub table_name: Cow<'a, str>,
     /// The client's `User-Agent`.
-    pub user_agent: Option<&'a str>,
+    #[serde(borrow, deserialize_with = "text_or_null")]
+    pub user_agent: Option<Cow<'a, str>>,
     /// The acting user's address.
-    pub user_email: &'a str,
+    #[serde(borrow)]
+    pub user_email: Cow<'a, str>,
     /// The acting user.
-    pub user_id: &'a str,
+    #[serde(borrow)]
+    pub user_id: Cow<'a, str>,
     /// The acting user's name.
-    pub user_name: &'a str,
+    #[serde(borrow)]
+    pub user_name: Cow<'a, str>,
 }
 
-/// The checksum of an entry.
-pub fn checksum(entry: &Entry) -> Hash {
-    Sha256::digest(pre_image(entry)).into()
+/// Nested JSON that may be null, but must be there.
+fn json_or_null<'a, 'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, Json>>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
-/// The bytes that are hashed: pure ASCII JSON.
-pub fn pre_image(entry: &Entry) -> Vec<u8> {
-    let es_timestamp = entry.es_timestamp.map(timestamp);
-    let occurred_at = timestamp(entry.occurred_at);
-    let texts = |text| Member::Text(text);
-    let members = [
-        ("account_id", texts(Some(entry.account_id))),
-        ("column_name", texts(Some(entry.column_name))),
-        ("es_reason", texts(entry.es_reason)),
-        ("es_timestamp", texts(es_timestamp.as_deref())),
-        ("es_username", texts(entry.es_username)),
-        ("extra_metadata", Member::Json(entry.extra_metadata)),
-        ("ip_address", texts(entry.ip_address)),
-        ("new_value", texts(entry.new_value)),
-        ("occurred_at", texts(Some(&occurred_at))),
-        ("old_value", texts(entry.old_value)),
-        ("operation", texts(Some(entry.operation))),
-        ("previous_hash", texts(entry.previous_hash)),
-        ("record_id", texts(Some(entry.record_id))),
-        ("request_id", texts(entry.request_id)),
-        ("table_name", texts(Some(entry.table_name))),
-        ("user_agent", texts(entry.user_agent)),
-        ("user_email", texts(Some(entry.user_email))),
-        ("user_id", texts(Some(entry.user_id))),
-        ("user_name", texts(Some(entry.user_name))),
-    ];
-    let mut buffer = Vec::with_capacity(1024);
-    for (i, (key, member)) in members.into_iter().enumerate() {
-        buffer.extend_from_slice(if i == 0 { b"{" } else { b", " });
-        string(&mut buffer, key);
-        buffer.extend_from_slice(b": ");
-        match member {
-            Member::Text(Some(text)) => string(&mut buffer, text),
-            Member::Json(Some(json)) => value(&mut buffer, json),
-            Member::Text(None) | Member::Json(None) => buffer.extend_from_slice(b"null"),
-        }
+impl Entry<'_> {
+    /// The checksum of the entry.
+    pub fn checksum(&self) -> Hash {
+        Sha256::digest(self.pre_image()).into()
     }
-    buffer.push(b'}');
-    buffer
+
+    /// The bytes that are hashed: pure ASCII JSON.
+    pub fn pre_image(&self) -> Vec<u8> {
+        let es_timestamp = self.es_timestamp.as_deref().map(timestamp);
+        let occurred_at = timestamp(&self.occurred_at);
+        let texts = |text| Member::Text(text);
+        let members = [
+            ("account_id", texts(Some(&self.account_id))),
+            ("column_name", texts(Some(&self.column_name))),
+            ("es_reason", texts(self.es_reason.as_deref())),
+            ("es_timestamp", texts(es_timestamp.as_deref())),
+            ("es_username", texts(self.es_username.as_deref())),
+            ("extra_metadata", Member::Json(self.extra_metadata.as_deref())),
+            ("ip_address", texts(self.ip_address.as_deref())),
+            ("new_value", texts(self.new_value.as_deref())),
+            ("occurred_at", texts(Some(&occurred_at))),
+            ("old_value", texts(self.old_value.as_deref())),
+            ("operation", texts(Some(&self.operation))),
+            ("previous_hash", texts(self.previous_hash.as_deref())),
+            ("record_id", texts(Some(&self.record_id))),
+            ("request_id", texts(self.request_id.as_deref())),
+            ("table_name", texts(Some(&self.table_name))),
+            ("user_agent", texts(self.user_agent.as_deref())),
+            ("user_email", texts(Some(&self.user_email))),
+            ("user_id", texts(Some(&self.user_id))),
+            ("user_name", texts(Some(&self.user_name))),
+        ];
+        let mut buffer = Vec::with_capacity(1024);
+        for (i, (key, member)) in members.into_iter().enumerate() {
+            buffer.extend_from_slice(if i == 0 { b"{" } else { b", " });
+            string(&mut buffer, key);
+            buffer.extend_from_slice(b": ");
+            match member {
+                Member::Text(Some(text)) => string(&mut buffer, text),
+                Member::Json(Some(json)) => value(&mut buffer, json),
+                Member::Text(None) | Member::Json(None) => buffer.extend_from_slice(b"null"),
+            }
+        }
+        buffer.push(b'}');
+        buffer
+    }
 }
 
 enum Member<'a> {

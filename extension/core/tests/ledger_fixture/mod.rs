@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use snackbase_core::ledger::block::{AccountTree, Block, account_leaf, block_hash};
+use snackbase_core::ledger::block::{AccountTree, account_leaf};
 use snackbase_core::ledger::checkpoint::{Checkpoint, origin};
 use snackbase_core::ledger::export::{
     self, AccountPart, BlockLine, ChangeLine, CheckpointLine, End, ImportedLine, Line, Manifest,
 };
 use snackbase_core::ledger::finding::Finding;
-use snackbase_core::ledger::lines::{ColumnText, EntryV1, HeadText, HeaderText, Hex, Path};
+use snackbase_core::ledger::lines::{ColumnText, Decimal, EntryV1, HeadText, HeaderText, Hex, Path};
 use snackbase_core::ledger::merkle::{consistency_path, inclusion_path, leaf_hash, root};
 use snackbase_core::ledger::note::{SigningKey, VerifierKey};
 use snackbase_core::ledger::proof::{self, Consistency, Entry, Place, Proof, Subject, Tree};
@@ -177,21 +177,20 @@ impl Ledger {
             add(account(0), Vec::new(), sums);
         }
         let leaves: Vec<Hash> = sealed.values().map(|(_, _, leaf)| *leaf).collect();
-        let block = Block {
-            number,
-            system_identifier: u64::MAX - 5,
-            from_xid: number * 10,
-            to_xid: number * 10 + if imported.is_empty() { 10 } else { 0 },
-            import_id: (!imported.is_empty()).then_some(4),
-            change_count: count,
-            tree_root: root(&leaves),
-            previous_block_hash: self.blocks.last().map(|block| block.hash),
-            sealed_at: "2026-01-02T03:05:00.000000Z",
+        let head = HeadText {
+            change_count: Decimal(count),
+            from_xid: Decimal(number * 10),
+            import_id: (!imported.is_empty()).then_some(Decimal(4)),
+            number: Decimal(number),
+            previous_block_hash: self.blocks.last().map(|block| Hex(block.hash)),
+            sealed_at: "2026-01-02T03:05:00.000000Z".into(),
+            system_identifier: Decimal(u64::MAX - 5),
+            to_xid: Decimal(number * 10 + if imported.is_empty() { 10 } else { 0 }),
+            tree_root: Hex(root(&leaves)),
         };
-        let (head, hash) = (HeadText::from(&block), block_hash(&block));
         self.blocks.push(Sealed {
+            hash: head.hash(),
             head,
-            hash,
             accounts: sealed,
             imported,
         });

@@ -4,7 +4,8 @@ use pgrx::datum::Uuid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use snackbase_core::ledger::Hash;
-use snackbase_core::ledger::block::{AccountTree, Block, account_leaf, block_hash};
+use snackbase_core::ledger::block::{AccountTree, account_leaf};
+use snackbase_core::ledger::lines::{Decimal, HeadText, Hex};
 use snackbase_core::ledger::merkle::{Frontier, leaf_hash};
 
 use super::{ACCOUNTS, Newest, Sample, Sealed, tree_of_blocks};
@@ -186,17 +187,18 @@ impl<'a> OpenBlock<'a> {
         let sealed_at = TimestampWithTimeZone::try_from(now).map_err(|e| Error::Internal(e.to_string()))?;
         let previous = self.newest.as_ref().map(|block| block.hash);
         let root = self.tree.root();
-        let hash = block_hash(&Block {
-            number: number.cast_unsigned(),
-            system_identifier: self.system.cast_unsigned(),
-            from_xid: span.from,
-            to_xid: span.to,
-            import_id: span.import_id.map(i64::cast_unsigned),
-            change_count: self.changes,
-            tree_root: root,
-            previous_block_hash: previous,
-            sealed_at: &timestamp_micros_text(sealed_at),
-        });
+        let head = HeadText {
+            change_count: Decimal(self.changes),
+            from_xid: Decimal(span.from),
+            import_id: span.import_id.map(i64::cast_unsigned).map(Decimal),
+            number: Decimal(number.cast_unsigned()),
+            previous_block_hash: previous.map(Hex),
+            sealed_at: timestamp_micros_text(sealed_at).into(),
+            system_identifier: Decimal(self.system.cast_unsigned()),
+            to_xid: Decimal(span.to),
+            tree_root: Hex(root),
+        };
+        let hash = head.hash();
         let nodes = tree_of_blocks(self.fresh, number - 1)?
             .push_completing(leaf_hash(&hash))
             .concat();

@@ -3,7 +3,8 @@
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::pg_sys;
 use snackbase_core::ledger::Hash;
-use snackbase_core::ledger::block::{self, Block};
+use snackbase_core::ledger::block;
+use snackbase_core::ledger::lines::{Decimal, HeadText, Hex};
 use snackbase_core::ledger::merkle::Frontier;
 
 use super::Scope;
@@ -47,20 +48,21 @@ impl<'s> Head<'s> {
 
     /// The hash it should have; `None` when a hash in it is none.
     pub fn computed(&self) -> Option<Hash> {
-        Some(block::block_hash(&Block {
-            number: self.number as u64,
-            system_identifier: self.system as u64,
-            from_xid: self.from_xid,
-            to_xid: self.to_xid,
-            import_id: self.import.map(|id| id as u64),
-            change_count: self.change_count as u64,
-            tree_root: Hash::try_from(self.tree_root).ok()?,
+        let head = HeadText {
+            change_count: Decimal(self.change_count as u64),
+            from_xid: Decimal(self.from_xid),
+            import_id: self.import.map(|id| Decimal(id as u64)),
+            number: Decimal(self.number as u64),
             previous_block_hash: match self.previous {
-                Some(bytes) => Some(Hash::try_from(bytes).ok()?),
+                Some(bytes) => Some(Hex(Hash::try_from(bytes).ok()?)),
                 None => None,
             },
-            sealed_at: &self.sealed_at,
-        }))
+            sealed_at: self.sealed_at.as_str().into(),
+            system_identifier: Decimal(self.system as u64),
+            to_xid: Decimal(self.to_xid),
+            tree_root: Hex(Hash::try_from(self.tree_root).ok()?),
+        };
+        Some(head.hash())
     }
 }
 

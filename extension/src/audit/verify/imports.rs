@@ -2,10 +2,10 @@
 //!
 //! Breaks that a log came with are no findings: they were reported when it was imported, and the block holds them as they are.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use pgrx::datum::TimestampWithTimeZone;
-use serde_json::Value as Json;
 use snackbase_core::ledger::block::{Account, AccountTree};
 use snackbase_core::ledger::{Hash, to_hex, v1};
 
@@ -119,35 +119,39 @@ fn account(
 
 /// What the entry on the current row hashes to.
 fn checksum(entry: &Scan<'_>, account: [u8; 16]) -> Hash {
-    let text = |column| entry.text(column).unwrap_or_default();
+    let text_or_null = |column| entry.text(column).map(Cow::from);
+    let text = |column| text_or_null(column).unwrap_or_default();
     let instant = |column| {
         let micros = entry.int(column)?;
         TimestampWithTimeZone::try_from(micros)
             .ok()
-            .map(timestamp_micros_text)
+            .map(|instant| Cow::from(timestamp_micros_text(instant)))
     };
-    let metadata: Option<Json> = entry.text(21).and_then(|text| serde_json::from_str(text).ok());
-    v1::checksum(&v1::Entry {
-        account_id: &uuid::Uuid::from_bytes(account).to_string(),
+    let entry = v1::Entry {
+        account_id: uuid::Uuid::from_bytes(account).to_string().into(),
         column_name: text(7),
-        es_reason: entry.text(14),
-        es_timestamp: instant(15).as_deref(),
-        es_username: entry.text(13),
-        extra_metadata: metadata.as_ref(),
-        ip_address: entry.text(16),
-        new_value: entry.text(9),
-        occurred_at: &instant(19).unwrap_or_default(),
-        old_value: entry.text(8),
+        es_reason: text_or_null(14),
+        es_timestamp: instant(15),
+        es_username: text_or_null(13),
+        extra_metadata: entry
+            .text(21)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .map(Cow::Owned),
+        ip_address: text_or_null(16),
+        new_value: text_or_null(9),
+        occurred_at: instant(19).unwrap_or_default(),
+        old_value: text_or_null(8),
         operation: text(4),
-        previous_hash: entry.text(20),
+        previous_hash: text_or_null(20),
         record_id: text(6),
-        request_id: entry.text(18),
+        request_id: text_or_null(18),
         table_name: text(5),
-        user_agent: entry.text(17),
+        user_agent: text_or_null(17),
         user_email: text(11),
         user_id: text(10),
         user_name: text(12),
-    })
+    };
+    entry.checksum()
 }
 
 /// One account of a block against its entries.
