@@ -39,21 +39,12 @@ struct Answer {
     body: Value,
 }
 
-/// A request with further headers.
-struct Ask<'a> {
-    method: &'a str,
-    path: &'a str,
-    headers: &'a [(&'a str, &'a str)],
-    body: &'a str,
-}
-
-async fn ask(state: &State, ask: Ask<'_>) -> Answer {
-    let mut request = Request::builder().method(ask.method).uri(ask.path);
-    for (name, value) in ask.headers {
+async fn ask(state: &State, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Body::from(ask.body.to_owned())).unwrap();
-    let mut request = request;
+    let mut request = request.body(Body::from(body.to_owned())).unwrap();
     request
         .extensions_mut()
         .insert(crate::auth::Peer(([127, 0, 0, 1], 4711).into()));
@@ -67,16 +58,7 @@ async fn ask(state: &State, ask: Ask<'_>) -> Answer {
 }
 
 async fn simple(state: &State, method: &str, path: &str) -> Answer {
-    ask(
-        state,
-        Ask {
-            method,
-            path,
-            headers: &[],
-            body: "{}",
-        },
-    )
-    .await
+    ask(state, method, path, &[], "{}").await
 }
 
 fn bearer(state: &State) -> String {
@@ -201,16 +183,7 @@ async fn a_valid_token_reaches_the_database_and_a_missing_one_only_for_records()
     let body = r#"{"name": "Acme", "email": "a@example.com", "password": "Password1!", "role_id": 1,
                    "account_id": "00000000-0000-0000-0000-000000000001"}"#;
     for (method, path) in GUARDED {
-        let answer = ask(
-            &state,
-            Ask {
-                method,
-                path,
-                headers: &headers,
-                body,
-            },
-        )
-        .await;
+        let answer = ask(&state, method, path, &headers, body).await;
         assert_eq!(answer.status, 503, "{method} {path}: {}", answer.body);
         assert_eq!(answer.body["code"], "unavailable");
         assert_eq!(answer.headers["retry-after"], "1");
@@ -241,28 +214,14 @@ async fn a_presented_credential_that_is_not_valid_is_refused_everywhere_but_befo
             .iter()
             .chain([("GET", "/api/v1/records/posts"), ("GET", "/api/v1/posts")].iter())
         {
-            let answer = ask(
-                &state,
-                Ask {
-                    method,
-                    path,
-                    headers: &headers,
-                    body: "{}",
-                },
-            )
-            .await;
+            let answer = ask(&state, method, path, &headers, "{}").await;
             assert_eq!(answer.status, 401, "{method} {path}");
             let text = answer.body.to_string();
             assert!(!text.contains("email") && !text.contains("verify"), "{text}");
         }
         let body = r#"{"account": "acme", "email": "a@example.com", "password": "x"}"#;
-        let login = Ask {
-            method: "POST",
-            path: "/api/v1/auth/login",
-            headers: &headers,
-            body,
-        };
-        assert_eq!(ask(&state, login).await.status, 503);
+        let answer = ask(&state, "POST", "/api/v1/auth/login", &headers, body).await;
+        assert_eq!(answer.status, 503);
     }
 }
 
@@ -323,16 +282,7 @@ async fn what_does_not_fit_the_types_is_422_and_repeats_no_value() {
             "{\"refresh_token\": [\"hunter2\"]}",
         ),
     ] {
-        let answer = ask(
-            &state,
-            Ask {
-                method,
-                path,
-                headers: &headers,
-                body,
-            },
-        )
-        .await;
+        let answer = ask(&state, method, path, &headers, body).await;
         assert_eq!(answer.status, 422, "{method} {path}: {}", answer.body);
         let first = &answer.body["detail"][0];
         assert!(
@@ -378,16 +328,7 @@ async fn a_route_for_superadmins_asks_who_is_there_before_it_says_what_does_not_
         ("DELETE", "/api/v1/groups/x/users/y", ""),
         ("POST", "/api/v1/users/x/verify", ""),
     ] {
-        let answer = ask(
-            &state,
-            Ask {
-                method,
-                path,
-                headers: &headers,
-                body,
-            },
-        )
-        .await;
+        let answer = ask(&state, method, path, &headers, body).await;
         assert_eq!(answer.status, 503, "{method} {path}: {}", answer.body);
     }
 }

@@ -8,16 +8,7 @@ async fn a_login_needs_an_account_from_the_body_or_the_host() {
     let body = r#"{"email": "a@example.com", "password": "x"}"#;
     let login = async |host: &str, body: &str| {
         let headers = [("host", host)];
-        ask(
-            &state,
-            Ask {
-                method: "POST",
-                path: "/api/v1/auth/login",
-                headers: &headers,
-                body,
-            },
-        )
-        .await
+        ask(&state, "POST", "/api/v1/auth/login", &headers, body).await
     };
     let missing = login("localhost:8000", body).await;
     assert_eq!(missing.status, 400);
@@ -36,16 +27,7 @@ async fn a_registration_reports_all_faults_together() {
     let open = state(&[]);
     let path = "/api/v1/auth/register";
     let body = r#"{"email": "a@example.com", "password": "short"}"#;
-    let answer = ask(
-        &open,
-        Ask {
-            method: "POST",
-            path,
-            headers: &[],
-            body,
-        },
-    )
-    .await;
+    let answer = ask(&open, "POST", path, &[], body).await;
     assert_eq!(
         (answer.status.as_u16(), &answer.body["error"]),
         (400, &json!("Validation error"))
@@ -68,34 +50,8 @@ async fn a_registration_reports_all_faults_together() {
     );
     let closed = state(&[("SNACKBASE_REGISTRATION_ENABLED", "false")]);
     let body = r#"{"email": "a@example.com", "password": "Password1!", "account_name": "Acme"}"#;
-    assert_eq!(
-        ask(
-            &closed,
-            Ask {
-                method: "POST",
-                path,
-                headers: &[],
-                body
-            }
-        )
-        .await
-        .status,
-        403
-    );
-    assert_eq!(
-        ask(
-            &open,
-            Ask {
-                method: "POST",
-                path,
-                headers: &[],
-                body
-            }
-        )
-        .await
-        .status,
-        503
-    );
+    assert_eq!(ask(&closed, "POST", path, &[], body).await.status, 403);
+    assert_eq!(ask(&open, "POST", path, &[], body).await.status, 503);
 }
 
 #[tokio::test]
@@ -104,18 +60,7 @@ async fn a_logout_needs_a_token_of_ours_and_nothing_more() {
     let path = "/api/v1/auth/logout";
     let token = bearer(&state);
     let logout = async |headers: &[(&str, &str)], body: &str| {
-        ask(
-            &state,
-            Ask {
-                method: "POST",
-                path,
-                headers,
-                body,
-            },
-        )
-        .await
-        .status
-        .as_u16()
+        ask(&state, "POST", path, headers, body).await.status.as_u16()
     };
     assert_eq!(logout(&[], "{}").await, 401);
     assert_eq!(logout(&[("authorization", "Bearer x")], "").await, 401);
@@ -141,25 +86,15 @@ async fn a_refresh_token_is_no_access_token_and_the_other_way_round() {
         .unwrap();
     let header = format!("Bearer {}", refresh.token);
     let headers = [("authorization", header.as_str())];
-    let me = Ask {
-        method: "GET",
-        path: "/api/v1/auth/me",
-        headers: &headers,
-        body: "",
-    };
-    assert_eq!(ask(&state, me).await.status, 401);
+    let answer = ask(&state, "GET", "/api/v1/auth/me", &headers, "").await;
+    assert_eq!(answer.status, 401);
     let access = bearer(&state);
     for (token, status) in [
         (access.trim_start_matches("Bearer "), 401),
         (refresh.token.as_str(), 503),
     ] {
         let body = json!({ "refresh_token": token }).to_string();
-        let ask_refresh = Ask {
-            method: "POST",
-            path: "/api/v1/auth/refresh",
-            headers: &[],
-            body: &body,
-        };
-        assert_eq!(ask(&state, ask_refresh).await.status, status);
+        let answer = ask(&state, "POST", "/api/v1/auth/refresh", &[], &body).await;
+        assert_eq!(answer.status, status);
     }
 }

@@ -6,16 +6,7 @@ use super::*;
 async fn a_body_that_is_too_large_is_413_in_our_shape() {
     let state = state(&[]);
     let body = json!({ "text": "x".repeat(4096) }).to_string();
-    let answer = ask(
-        &state,
-        Ask {
-            method: "POST",
-            path: "/api/v1/posts",
-            headers: &[],
-            body: &body,
-        },
-    )
-    .await;
+    let answer = ask(&state, "POST", "/api/v1/posts", &[], &body).await;
     assert_eq!(
         (answer.status.as_u16(), &answer.body["code"]),
         (413, &json!("body_too_large"))
@@ -42,16 +33,7 @@ async fn every_answer_carries_request_id_and_security_headers() {
         ("/api/v1/auth/me", "two words", "cid_"),
         ("/api/v1/posts", &"x".repeat(65), "cid_"),
     ] {
-        let answer = ask(
-            &state,
-            Ask {
-                method: "GET",
-                path,
-                headers: &[("x-correlation-id", given)],
-                body: "",
-            },
-        )
-        .await;
+        let answer = ask(&state, "GET", path, &[("x-correlation-id", given)], "").await;
         let id = answer.headers["x-correlation-id"].to_str().unwrap();
         assert!(id.starts_with(wanted), "{path}: {id}");
         if wanted == "cid_" {
@@ -75,16 +57,7 @@ async fn browsers_of_known_origins_may_call_and_read() {
         ("access-control-request-headers", "authorization"),
     ];
     let path = "/api/v1/records/posts/1";
-    let answer = ask(
-        &state,
-        Ask {
-            method: Method::OPTIONS.as_str(),
-            path,
-            headers: &preflight,
-            body: "",
-        },
-    )
-    .await;
+    let answer = ask(&state, Method::OPTIONS.as_str(), path, &preflight, "").await;
     assert_eq!(answer.status, 200);
     assert_eq!(
         answer.headers["access-control-allow-origin"],
@@ -104,16 +77,7 @@ async fn browsers_of_known_origins_may_call_and_read() {
     assert!(allowed.contains("x-account-id") && allowed.contains("authorization"));
 
     let known = [("origin", "http://localhost:3000")];
-    let refused = ask(
-        &state,
-        Ask {
-            method: "GET",
-            path: "/api/v1/auth/me",
-            headers: &known,
-            body: "",
-        },
-    )
-    .await;
+    let refused = ask(&state, "GET", "/api/v1/auth/me", &known, "").await;
     assert_eq!(refused.status, 401);
     assert_eq!(
         refused.headers["access-control-allow-origin"],
@@ -122,15 +86,6 @@ async fn browsers_of_known_origins_may_call_and_read() {
     let exposed = refused.headers["access-control-expose-headers"].to_str().unwrap();
     assert!(exposed.contains("retry-after") && exposed.contains("x-correlation-id"));
     let stranger = [("origin", "https://evil.example")];
-    let answer = ask(
-        &state,
-        Ask {
-            method: "GET",
-            path: "/health",
-            headers: &stranger,
-            body: "",
-        },
-    )
-    .await;
+    let answer = ask(&state, "GET", "/health", &stranger, "").await;
     assert!(!answer.headers.contains_key("access-control-allow-origin"));
 }
