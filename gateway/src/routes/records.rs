@@ -3,16 +3,17 @@
 //! Nothing is interpreted here: filter, sort and field list stay text, records stay bytes.
 
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use serde::de::DeserializeOwned;
 
 use super::input::{JsonObject, Path, Query};
 use crate::auth::signature::{Act, Presented};
 use crate::auth::{Caller, CallerOrAnonymous};
-use crate::db::{Json, Statement};
+use crate::db::{Json, JsonText, Statement};
 use crate::error::Error;
 use crate::state::State;
 
@@ -139,73 +140,66 @@ pub async fn aggregate(
         .await
 }
 
-/// `POST /records/{collection}`.
-pub async fn create(
-    state: State,
-    CallerOrAnonymous(caller): CallerOrAnonymous,
-    Path(collection): Path<String>,
+/// A request that writes: who, where, with which signature, and what. Read in this order, so that of several mistakes the first
+/// is told.
+pub struct Write<P> {
+    caller: Caller,
+    place: P,
+    if_match: Option<String>,
     presented: Presented,
-    JsonObject(body): JsonObject,
-) -> Result<(StatusCode, Json), Error> {
-    let act = Act {
-        collection: &collection,
-        operation: "create",
-        record: None,
-    };
-    let caller = presented.sign(&state, caller, act).await?;
-    let record = state
-        .database
-        .json(&caller, Statement::RecordsCreate, &[&collection, &body])
-        .await?;
+    body: JsonText,
+}
+
+impl<P: DeserializeOwned + Send> FromRequest<State> for Write<P> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Error> {
+        let (mut parts, body) = request.into_parts();
+        let CallerOrAnonymous(caller) = CallerOrAnonymous::from_request_parts(&mut parts, state).await?;
+        let Path(place) = Path::from_request_parts(&mut parts, state).await?;
+        let presented = Presented::from_request_parts(&mut parts, state).await?;
+        let if_match = if_match(&parts.headers).map(str::to_owned);
+        let JsonObject(body) = JsonObject::from_request(Request::from_parts(parts, body), state).await?;
+        Ok(Self {
+            caller,
+            place,
+            if_match,
+            presented,
+            body,
+        })
+    }
+}
+
+/// `POST /records/{collection}`.
+pub async fn create(state: State, write: Write<String>) -> Result<(StatusCode, Json), Error> {
+    let record = in_collection(&state, write, "create", Statement::RecordsCreate).await?;
     Ok((StatusCode::CREATED, record))
 }
 
 /// `PUT /records/{collection}/{id}`.
-pub async fn replace(
-    state: State,
-    caller: CallerOrAnonymous,
-    path: Path<(String, String)>,
-    headers: HeaderMap,
-    presented: Presented,
-    body: JsonObject,
-) -> Result<Json, Error> {
-    update(&state, caller, path, &headers, presented, body, true).await
+pub async fn replace(state: State, write: Write<(String, String)>) -> Result<Json, Error> {
+    update(&state, write, true).await
 }
 
 /// `PATCH /records/{collection}/{id}`.
-pub async fn change(
-    state: State,
-    caller: CallerOrAnonymous,
-    path: Path<(String, String)>,
-    headers: HeaderMap,
-    presented: Presented,
-    body: JsonObject,
-) -> Result<Json, Error> {
-    update(&state, caller, path, &headers, presented, body, false).await
+pub async fn change(state: State, write: Write<(String, String)>) -> Result<Json, Error> {
+    update(&state, write, false).await
 }
 
-async fn update(
-    state: &State,
-    CallerOrAnonymous(caller): CallerOrAnonymous,
-    Path((collection, id)): Path<(String, String)>,
-    headers: &HeaderMap,
-    presented: Presented,
-    JsonObject(body): JsonObject,
-    replace: bool,
-) -> Result<Json, Error> {
+async fn update(state: &State, write: Write<(String, String)>, replace: bool) -> Result<Json, Error> {
+    let (collection, id) = write.place;
     let act = Act {
         collection: &collection,
         operation: "update",
         record: Some(&id),
     };
-    let caller = presented.sign(state, caller, act).await?;
-    let if_match = if_match(headers);
+    let caller = write.presented.sign(state, write.caller, act).await?;
     state
         .database
         .json(
             &caller,
             Statement::RecordsUpdate,
-            &[&collection, &id, &body, &replace, &if_match],
+            &[&collection, &id, &write.body, &replace, &write.if_match],
         )
         .await
 }
@@ -233,84 +227,37 @@ pub async fn delete(
 }
 
 /// `POST /records/{collection}/batch`.
-pub async fn create_many(
-    state: State,
-    caller: CallerOrAnonymous,
-    collection: Path<String>,
-    presented: Presented,
-    body: JsonObject,
-) -> Result<(StatusCode, Json), Error> {
-    let created = batch(
-        &state,
-        caller,
-        collection,
-        presented,
-        body,
-        Statement::RecordsCreateMany,
-    )
-    .await?;
+pub async fn create_many(state: State, write: Write<String>) -> Result<(StatusCode, Json), Error> {
+    let created = in_collection(&state, write, "create", Statement::RecordsCreateMany).await?;
     Ok((StatusCode::CREATED, created))
 }
 
 /// `PATCH /records/{collection}/batch`.
-pub async fn change_many(
-    state: State,
-    caller: CallerOrAnonymous,
-    collection: Path<String>,
-    presented: Presented,
-    body: JsonObject,
-) -> Result<Json, Error> {
-    batch(
-        &state,
-        caller,
-        collection,
-        presented,
-        body,
-        Statement::RecordsUpdateMany,
-    )
-    .await
+pub async fn change_many(state: State, write: Write<String>) -> Result<Json, Error> {
+    in_collection(&state, write, "update", Statement::RecordsUpdateMany).await
 }
 
 /// `DELETE /records/{collection}/batch`, with a body.
-pub async fn delete_many(
-    state: State,
-    caller: CallerOrAnonymous,
-    collection: Path<String>,
-    presented: Presented,
-    body: JsonObject,
-) -> Result<Json, Error> {
-    batch(
-        &state,
-        caller,
-        collection,
-        presented,
-        body,
-        Statement::RecordsDeleteMany,
-    )
-    .await
+pub async fn delete_many(state: State, write: Write<String>) -> Result<Json, Error> {
+    in_collection(&state, write, "delete", Statement::RecordsDeleteMany).await
 }
 
-async fn batch(
+/// Writes what the body says to a collection.
+async fn in_collection(
     state: &State,
-    CallerOrAnonymous(caller): CallerOrAnonymous,
-    Path(collection): Path<String>,
-    presented: Presented,
-    JsonObject(body): JsonObject,
+    write: Write<String>,
+    operation: &'static str,
     statement: Statement,
 ) -> Result<Json, Error> {
     let act = Act {
-        collection: &collection,
-        operation: match statement {
-            Statement::RecordsCreateMany => "create",
-            Statement::RecordsUpdateMany => "update",
-            _ => "delete",
-        },
+        collection: &write.place,
+        operation,
         record: None,
     };
-    let caller = presented.sign(state, caller, act).await?;
+    let caller = write.presented.sign(state, write.caller, act).await?;
     state
         .database
-        .json(&caller, statement, &[&collection, &body])
+        .json(&caller, statement, &[&write.place, &write.body])
         .await
 }
 
