@@ -217,6 +217,13 @@ pub struct Json(pub Bytes);
 #[derive(Debug)]
 pub struct JsonText(pub Bytes);
 
+impl JsonText {
+    /// JSON of our own.
+    pub fn of(value: impl Into<serde_json::Value>) -> Self {
+        Self(value.into().to_string().into())
+    }
+}
+
 /// What is known about the user of a login.
 pub struct Login {
     /// The user.

@@ -254,7 +254,7 @@ impl Configuration {
                     unreadable += 1;
                     continue;
                 };
-                let secrets = JsonText(serde_json::json!(secrets).to_string().into());
+                let secrets = JsonText::of(serde_json::json!(secrets));
                 let arguments: [crate::db::Argument<'_>; 3] = [&row.row_id, &row.revision, &secrets];
                 match self
                     .database

@@ -2,9 +2,8 @@
 
 use axum::http::{StatusCode, Uri};
 use serde_json::Value;
-use uuid::Uuid;
 
-use super::input::{JsonObject, Path, Query};
+use super::input::{Id, JsonObject, Path, Query};
 use super::{auth, for_administrators};
 use crate::auth::Caller;
 use crate::auth::api_key::NewKey;
@@ -47,17 +46,13 @@ pub async fn create(
 }
 
 /// `GET /admin/api-keys/{id}`.
-pub async fn view(state: State, caller: Caller, path: Result<Path<Uuid>, Error>) -> Result<Json, Error> {
+pub async fn view(state: State, caller: Caller, path: Id) -> Result<Json, Error> {
     let Path(id) = for_administrators(&state, &caller, path).await?;
     state.database.json(&caller, Statement::ApiKeyView, &[&id]).await
 }
 
 /// `DELETE /admin/api-keys/{id}`: revokes the key, at once and for good. A second time changes nothing.
-pub async fn revoke(
-    state: State,
-    caller: Caller,
-    path: Result<Path<Uuid>, Error>,
-) -> Result<StatusCode, Error> {
+pub async fn revoke(state: State, caller: Caller, path: Id) -> Result<StatusCode, Error> {
     let Path(id) = for_administrators(&state, &caller, path).await?;
     state
         .database

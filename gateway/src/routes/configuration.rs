@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::for_superadmins;
-use super::input::{Fields, Path, Query};
+use super::input::{Fields, Id, Path, Query, both};
 use crate::auth::Caller;
 use crate::configuration::Provider;
 use crate::configuration::values::{self, Draft};
@@ -15,9 +15,6 @@ use crate::db::{Argument, Json, JsonText, Statement};
 use crate::error::Error;
 use crate::mail;
 use crate::state::State;
-
-/// The id in the path of a request.
-pub type Id = Result<Path<Uuid>, Error>;
 
 /// Longest time of a test of a connection; the client library waits for 15 seconds.
 const TEST_LIMIT: Duration = Duration::from_secs(10);
@@ -74,11 +71,7 @@ pub async fn providers(state: State, caller: Caller, uri: Uri) -> Result<Json, E
 }
 
 /// `GET /admin/configuration/schema/{category}/{provider}`.
-pub async fn schema(
-    state: State,
-    caller: Caller,
-    path: Result<Path<(String, String)>, Error>,
-) -> Result<Json, Error> {
+pub async fn schema(state: State, caller: Caller, path: Id<(String, String)>) -> Result<Json, Error> {
     let Path((category, provider)) = for_superadmins(&state, &caller, path).await?;
     state
         .database
@@ -107,7 +100,7 @@ pub async fn create(state: State, caller: Caller, body: Result<Fields, Error>) -
         values::check_schema(schema)?;
     }
 
-    let own_schema = own_schema.map(|schema| JsonText(schema.to_string().into()));
+    let own_schema = own_schema.map(JsonText::of);
     let none: Option<Uuid> = None;
     let arguments: [Argument<'_>; 5] = [&none, &account, &category, &provider, &own_schema];
     let draft = draft(&state, &caller, &arguments).await?;
@@ -118,7 +111,7 @@ pub async fn create(state: State, caller: Caller, body: Result<Fields, Error>) -
         "display_name": display_name, "logo_url": logo_url, "enabled": enabled, "priority": priority,
         "config_schema": body.get("config_schema"), "config": checked.config, "secrets": checked.secrets,
     });
-    let row = JsonText(row.to_string().into());
+    let row = JsonText::of(row);
     state
         .database
         .json(&caller, Statement::ConfigurationCreate, &[&row])
@@ -152,7 +145,7 @@ pub async fn enable(
         let enabled = fields.optional_flag("enabled");
         fields.finish().map(|_| enabled.unwrap_or_default())
     };
-    let input = path.and_then(|path| body.and_then(read).map(|enabled| (path, enabled)));
+    let input = both(path, body.and_then(read));
     let (Path(id), enabled) = for_superadmins(&state, &caller, input).await?;
     state
         .database
@@ -172,15 +165,15 @@ pub async fn change_values(
     path: Id,
     body: Result<Fields, Error>,
 ) -> Result<Json, Error> {
-    let input = path.and_then(|path| body.and_then(Fields::finish).map(|body| (path, body)));
+    let input = both(path, body.and_then(Fields::finish));
     let (Path(id), changes) = for_superadmins(&state, &caller, input).await?;
     // Somebody else may change the values between the reading and the writing; then both are done again.
     let mut tries = 0;
     loop {
         let draft = draft_of(&state, &caller, id).await?;
         let checked = values::check(&draft, id, changes.clone(), &state.configuration.vault)?;
-        let config = JsonText(Value::Object(checked.config).to_string().into());
-        let secrets = JsonText(Value::Object(checked.secrets).to_string().into());
+        let config = JsonText::of(checked.config);
+        let secrets = JsonText::of(checked.secrets);
         let revision = draft.revision.unwrap_or_default();
         let arguments: [Argument<'_>; 4] = [&id, &revision, &config, &secrets];
         let changed = state

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::for_superadmins;
-use super::input::{Fields, Path, Query};
+use super::input::{Fields, Id, Parameters, Path, both};
 use crate::auth::Caller;
 use crate::db::{Argument, Json, JsonText, Statement};
 use crate::error::{Error, Misfit};
@@ -20,18 +20,10 @@ const LONGEST: usize = 65_536;
 
 /// `GET /admin/email/templates`.
 pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error> {
-    let mut query = Query::new(uri.query());
-    let mut wanted = Map::new();
-    for name in ["template_type", "locale", "account_id"] {
-        if let Some(text) = query.text(name).filter(|text| !text.is_empty()) {
-            wanted.insert(name.to_owned(), text.into());
-        }
-    }
-    if let Some(enabled) = query.flag("enabled") {
-        wanted.insert("enabled".to_owned(), enabled.into());
-    }
-    for_superadmins(&state, &caller, query.finish()).await?;
-    let wanted = JsonText(Value::Object(wanted).to_string().into());
+    let mut wanted = Parameters::new(uri.query());
+    wanted.given(&["template_type", "locale", "account_id"]);
+    wanted.flag("enabled");
+    let wanted = for_superadmins(&state, &caller, wanted.finish().map(JsonText::of)).await?;
     state
         .database
         .json(&caller, Statement::TemplateList, &[&wanted])
@@ -39,7 +31,7 @@ pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error>
 }
 
 /// `GET /admin/email/templates/{id}`.
-pub async fn view(state: State, caller: Caller, path: Result<Path<Uuid>, Error>) -> Result<Json, Error> {
+pub async fn view(state: State, caller: Caller, path: Id) -> Result<Json, Error> {
     let Path(id) = for_superadmins(&state, &caller, path).await?;
     state
         .database
@@ -72,16 +64,16 @@ fn parts(fields: &mut Fields, required: bool) -> Map<String, Value> {
 pub async fn change(
     state: State,
     caller: Caller,
-    path: Result<Path<Uuid>, Error>,
+    path: Id,
     body: Result<Fields, Error>,
 ) -> Result<Json, Error> {
     let read = |mut fields: Fields| {
         let parts = parts(&mut fields, false);
         fields.finish().map(|_| parts)
     };
-    let input = path.and_then(|path| body.and_then(read).map(|parts| (path, parts)));
+    let input = both(path, body.and_then(read));
     let (Path(id), parts) = for_superadmins(&state, &caller, input).await?;
-    let parts = JsonText(Value::Object(parts).to_string().into());
+    let parts = JsonText::of(parts);
     state
         .database
         .json(&caller, Statement::TemplateChange, &[&id, &parts])
@@ -108,7 +100,7 @@ pub async fn create(
         fields.finish().map(|_| row)
     };
     let row = for_superadmins(&state, &caller, body.and_then(read)).await?;
-    let row = JsonText(Value::Object(row).to_string().into());
+    let row = JsonText::of(row);
     let created = state
         .database
         .json(&caller, Statement::TemplateCreate, &[&row])
@@ -117,11 +109,7 @@ pub async fn create(
 }
 
 /// `DELETE /admin/email/templates/{id}`; not for built-in ones.
-pub async fn remove(
-    state: State,
-    caller: Caller,
-    path: Result<Path<Uuid>, Error>,
-) -> Result<StatusCode, Error> {
+pub async fn remove(state: State, caller: Caller, path: Id) -> Result<StatusCode, Error> {
     let Path(id) = for_superadmins(&state, &caller, path).await?;
     state
         .database
@@ -212,7 +200,7 @@ pub async fn render(
 pub async fn test(
     state: State,
     caller: Caller,
-    path: Result<Path<Uuid>, Error>,
+    path: Id,
     body: Result<Fields, Error>,
 ) -> Result<axum::Json<Value>, Error> {
     let read = |mut fields: Fields| {
@@ -221,7 +209,7 @@ pub async fn test(
         let provider = fields.optional_text("provider", 1..=100);
         fields.finish().map(|_| (recipient, variables, provider))
     };
-    let input = path.and_then(|path| body.and_then(read).map(|read| (path, read)));
+    let input = both(path, body.and_then(read));
     let (Path(id), (recipient, given, provider)) = for_superadmins(&state, &caller, input).await?;
     let found = state
         .database
@@ -246,7 +234,7 @@ pub async fn test(
     };
     let reason = outcome.as_ref().err().map(ToString::to_string);
     let account = found.account_id.to_string();
-    let given = JsonText(Value::Object(given).to_string().into());
+    let given = JsonText::of(given);
     let arguments: [Argument<'_>; 6] = [&account, &found.template_type, &recipient, &given, &used, &reason];
     state
         .database
@@ -262,23 +250,12 @@ pub async fn test(
 
 /// `GET /admin/email/logs`.
 pub async fn logs(state: State, caller: Caller, uri: Uri) -> Result<Json, Error> {
-    let mut query = Query::new(uri.query());
-    let mut wanted = Map::new();
-    if let Some(status) = query.word("status_filter", &["sent", "failed", "pending"]) {
-        wanted.insert("status_filter".to_owned(), status.into());
-    }
-    for name in ["template_type", "start_date", "end_date"] {
-        if let Some(text) = query.text(name).filter(|text| !text.is_empty()) {
-            wanted.insert(name.to_owned(), text.into());
-        }
-    }
-    for (name, range) in [("page", 1..=i64::MAX / 100), ("page_size", 1..=100)] {
-        if let Some(number) = query.number(name, range) {
-            wanted.insert(name.to_owned(), number.into());
-        }
-    }
-    for_superadmins(&state, &caller, query.finish()).await?;
-    let wanted = JsonText(Value::Object(wanted).to_string().into());
+    let mut wanted = Parameters::new(uri.query());
+    wanted.word("status_filter", &["sent", "failed", "pending"]);
+    wanted.given(&["template_type", "start_date", "end_date"]);
+    wanted.number("page", 1..=i64::MAX / 100);
+    wanted.number("page_size", 1..=100);
+    let wanted = for_superadmins(&state, &caller, wanted.finish().map(JsonText::of)).await?;
     state
         .database
         .json(&caller, Statement::MailLogList, &[&wanted])
@@ -286,7 +263,7 @@ pub async fn logs(state: State, caller: Caller, uri: Uri) -> Result<Json, Error>
 }
 
 /// `GET /admin/email/logs/{id}`.
-pub async fn log(state: State, caller: Caller, path: Result<Path<i64>, Error>) -> Result<Json, Error> {
+pub async fn log(state: State, caller: Caller, path: Id<i64>) -> Result<Json, Error> {
     let Path(id) = for_superadmins(&state, &caller, path).await?;
     state.database.json(&caller, Statement::MailLogView, &[&id]).await
 }

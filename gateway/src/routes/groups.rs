@@ -1,31 +1,21 @@
 //! Groups and their members: everybody of an account reads them, administrators write them. Source: identity contract §4.7 (43–49).
 
 use axum::http::{StatusCode, Uri};
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::for_group_writers;
-use super::input::{Fields, Path, Query};
+use super::input::{Fields, Id, Parameters, Path, both};
 use crate::auth::Caller;
 use crate::db::{Json, JsonText, Statement};
 use crate::error::Error;
 use crate::state::State;
 
-/// The id in the path of a request.
-type Id = Result<Path<Uuid>, Error>;
-
 /// `GET /groups`: a bare array, with `skip` and `limit`, or with `page` and `page_size`.
 pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error> {
-    let mut query = Query::new(uri.query());
-    let mut wanted = Map::new();
-    if let Some(search) = query.text("search") {
-        wanted.insert("search".to_owned(), search.into());
-    }
-    let (skip, limit) = query.pages(100, 1000);
-    wanted.insert("skip".to_owned(), skip.into());
-    wanted.insert("limit".to_owned(), limit.into());
-    query.finish()?;
-    let wanted = JsonText(Value::Object(wanted).to_string().into());
+    let mut wanted = Parameters::new(uri.query());
+    wanted.text("search");
+    wanted.pages(100, 1000);
+    let wanted = JsonText::of(wanted.finish()?);
     state
         .database
         .json(&caller, Statement::GroupList, &[&wanted])
@@ -42,9 +32,7 @@ pub async fn create(
         fields.text("name", 1..=100);
         fields.optional_text("description", 0..=500);
         fields.optional_id("account_id");
-        fields
-            .finish()
-            .map(|body| JsonText(Value::Object(body).to_string().into()))
+        fields.finish().map(JsonText::of)
     };
     let body = for_group_writers(&state, &caller, body.and_then(read)).await?;
     let made = state
@@ -70,11 +58,9 @@ pub async fn change(
     let read = |mut fields: Fields| {
         fields.optional_text("name", 1..=100);
         fields.optional_text("description", 0..=500);
-        fields
-            .finish()
-            .map(|body| JsonText(Value::Object(body).to_string().into()))
+        fields.finish().map(JsonText::of)
     };
-    let input = path.and_then(|path| body.and_then(read).map(|changes| (path, changes)));
+    let input = both(path, body.and_then(read));
     let (Path(id), changes) = for_group_writers(&state, &caller, input).await?;
     state
         .database
@@ -101,7 +87,7 @@ pub async fn add_member(
         let member = fields.optional_id("user_id");
         fields.finish().map(|_| member)
     };
-    let input = path.and_then(|path| body.and_then(read).map(|member| (path, member)));
+    let input = both(path, body.and_then(read));
     let (Path(id), member) = for_group_writers(&state, &caller, input).await?;
     let added = state
         .database
@@ -114,7 +100,7 @@ pub async fn add_member(
 pub async fn remove_member(
     state: State,
     caller: Caller,
-    path: Result<Path<(Uuid, Uuid)>, Error>,
+    path: Id<(Uuid, Uuid)>,
 ) -> Result<StatusCode, Error> {
     let Path((id, member)) = for_group_writers(&state, &caller, path).await?;
     state

@@ -2,6 +2,8 @@
 //!
 //! No message repeats a value: it can be a password.
 
+mod parameters;
+
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
@@ -13,11 +15,15 @@ use serde_json::{Map, Value};
 use crate::db::JsonText;
 use crate::error::{Error, Misfit};
 use crate::state::State;
+pub use parameters::Parameters;
 
 /// Segments of the path, percent-decoded; a segment of the wrong type is 422.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Error))]
 pub struct Path<T>(pub T);
+
+/// The id in the path of a request. Whether it fits is said to those only who are admitted.
+pub type Id<T = uuid::Uuid> = Result<Path<T>, Error>;
 
 /// A body that is a JSON object, forwarded as it was written.
 pub struct JsonObject(pub JsonText);
@@ -483,6 +489,14 @@ impl<'a> Query<'a> {
             Err(Error::Misfits(self.misfits))
         }
     }
+}
+
+/// Both parts of a request, or the first mistake.
+///
+/// # Errors
+/// That of the first part that has one.
+pub fn both<A, B>(first: Result<A, Error>, second: Result<B, Error>) -> Result<(A, B), Error> {
+    Ok((first?, second?))
 }
 
 #[cfg(test)]

@@ -2,19 +2,15 @@
 
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::auth::{Opening, read};
 use super::for_people_managers;
-use super::input::{Fields, Path, Query};
+use super::input::{Fields, Id, Parameters, Path};
 use crate::auth::{Caller, Origin};
 use crate::db::{self, Json, JsonText, Statement};
 use crate::error::Error;
 use crate::state::State;
-
-/// The id in the path of a request.
-type Id = Result<Path<Uuid>, Error>;
 
 /// The token in the path of a request.
 type Token = Result<Path<String>, Error>;
@@ -23,19 +19,11 @@ const STATUSES: [&str; 4] = ["pending", "accepted", "expired", "cancelled"];
 
 /// `GET /invitations`: of one's own account; superadmins name another one, or see all.
 pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error> {
-    let mut query = Query::new(uri.query());
-    let mut wanted = Map::new();
-    if let Some(status) = query.word("status_filter", &STATUSES) {
-        wanted.insert("status_filter".to_owned(), status.into());
-    }
-    if let Some(account) = query.id("account_id") {
-        wanted.insert("account_id".to_owned(), account.to_string().into());
-    }
-    let (skip, limit) = query.pages(1000, 1000);
-    wanted.insert("skip".to_owned(), skip.into());
-    wanted.insert("limit".to_owned(), limit.into());
-    query.finish()?;
-    let wanted = JsonText(Value::Object(wanted).to_string().into());
+    let mut wanted = Parameters::new(uri.query());
+    wanted.word("status_filter", &STATUSES);
+    wanted.id("account_id");
+    wanted.pages(1000, 1000);
+    let wanted = JsonText::of(wanted.finish()?);
     state
         .database
         .json(&caller, Statement::InvitationList, &[&wanted])
@@ -64,7 +52,7 @@ fn invitation(mut fields: Fields) -> Result<JsonText, Error> {
     fields.optional_text("account_id", 0..=255);
     let mut body = fields.finish()?;
     body.insert("email".to_owned(), email.into());
-    Ok(JsonText(Value::Object(body).to_string().into()))
+    Ok(JsonText::of(body))
 }
 
 /// `POST /invitations/{id}/resend`: with a new token; the one before is dead.

@@ -6,19 +6,14 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use super::for_audit_readers;
-use super::input::{Path, Query};
+use super::input::{Id, Path, Query};
 use crate::auth::Caller;
 use crate::db::{Argument, Json, Statement};
 use crate::error::Error;
 use crate::state::State;
 
 /// `GET /audit-logs/{id}/proof`; with `?import_id=` of the entry that has the id in that imported log.
-pub async fn proof(
-    state: State,
-    caller: Caller,
-    path: Result<Path<i64>, Error>,
-    uri: Uri,
-) -> Result<Json, Error> {
+pub async fn proof(state: State, caller: Caller, path: Id<i64>, uri: Uri) -> Result<Json, Error> {
     let mut query = Query::new(uri.query());
     let import = query.number("import_id", 1..=i64::MAX);
     let wanted = path.and_then(|Path(id)| query.finish().map(|()| id));

@@ -1,10 +1,9 @@
 //! Custom macros: everybody with an identity reads them, superadmins write them. Source: rules contract §2.1.
 
 use axum::http::{StatusCode, Uri};
-use serde_json::Value;
 
 use super::for_superadmins;
-use super::input::{Fields, JsonObject, Path, Query};
+use super::input::{Fields, Id, JsonObject, Path, Query, both};
 use crate::auth::Caller;
 use crate::db::{Json, JsonText, Statement};
 use crate::error::Error;
@@ -45,7 +44,7 @@ pub async fn view(state: State, caller: Caller, Path(id): Path<i64>) -> Result<J
 pub async fn change(
     state: State,
     caller: Caller,
-    path: Result<Path<i64>, Error>,
+    path: Id<i64>,
     body: Result<JsonObject, Error>,
 ) -> Result<Json, Error> {
     let (Path(id), JsonObject(body)) = for_superadmins(&state, &caller, both(path, body)).await?;
@@ -56,11 +55,7 @@ pub async fn change(
 }
 
 /// `DELETE /macros/{id}`.
-pub async fn remove(
-    state: State,
-    caller: Caller,
-    path: Result<Path<i64>, Error>,
-) -> Result<StatusCode, Error> {
+pub async fn remove(state: State, caller: Caller, path: Id<i64>) -> Result<StatusCode, Error> {
     let Path(id) = for_superadmins(&state, &caller, path).await?;
     state.database.flag(&caller, Statement::MacroDrop, &[&id]).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -70,19 +65,13 @@ pub async fn remove(
 pub async fn test(
     state: State,
     caller: Caller,
-    path: Result<Path<i64>, Error>,
+    path: Id<i64>,
     body: Result<Option<Fields>, Error>,
 ) -> Result<Json, Error> {
     let (Path(id), fields) = for_superadmins(&state, &caller, both(path, body)).await?;
-    let object = fields.unwrap_or_else(Fields::none).finish()?;
-    let body = JsonText(Value::Object(object).to_string().into());
+    let body = JsonText::of(fields.unwrap_or_else(Fields::none).finish()?);
     state
         .database
         .json(&caller, Statement::MacroTest, &[&id, &body])
         .await
-}
-
-/// Both parts of a request, or the first mistake.
-fn both<A, B>(first: Result<A, Error>, second: Result<B, Error>) -> Result<(A, B), Error> {
-    Ok((first?, second?))
 }

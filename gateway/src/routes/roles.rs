@@ -3,14 +3,11 @@
 use axum::http::StatusCode;
 
 use super::for_superadmins;
-use super::input::{JsonObject, Path};
+use super::input::{Id, JsonObject, Path, both};
 use crate::auth::Caller;
 use crate::db::{Json, Statement};
 use crate::error::Error;
 use crate::state::State;
-
-/// The id in the path of a request.
-pub type Id = Result<Path<i64>, Error>;
 
 /// `GET /roles`.
 pub async fn list(state: State, caller: Caller) -> Result<Json, Error> {
@@ -32,7 +29,7 @@ pub async fn create(
 }
 
 /// `GET /roles/{id}`.
-pub async fn view(state: State, caller: Caller, path: Id) -> Result<Json, Error> {
+pub async fn view(state: State, caller: Caller, path: Id<i64>) -> Result<Json, Error> {
     one(&state, &caller, path, Statement::RoleView).await
 }
 
@@ -40,26 +37,26 @@ pub async fn view(state: State, caller: Caller, path: Id) -> Result<Json, Error>
 pub async fn change(
     state: State,
     caller: Caller,
-    path: Id,
+    path: Id<i64>,
     body: Result<JsonObject, Error>,
 ) -> Result<Json, Error> {
     with_body(&state, &caller, path, body, Statement::RoleChange).await
 }
 
 /// `DELETE /roles/{id}`.
-pub async fn remove(state: State, caller: Caller, path: Id) -> Result<StatusCode, Error> {
+pub async fn remove(state: State, caller: Caller, path: Id<i64>) -> Result<StatusCode, Error> {
     let Path(id) = for_superadmins(&state, &caller, path).await?;
     state.database.flag(&caller, Statement::RoleDrop, &[&id]).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /roles/{id}/permissions`.
-pub async fn permissions(state: State, caller: Caller, path: Id) -> Result<Json, Error> {
+pub async fn permissions(state: State, caller: Caller, path: Id<i64>) -> Result<Json, Error> {
     one(&state, &caller, path, Statement::RolePermissions).await
 }
 
 /// `GET /roles/{id}/permissions/matrix`: one entry per collection.
-pub async fn matrix(state: State, caller: Caller, path: Id) -> Result<Json, Error> {
+pub async fn matrix(state: State, caller: Caller, path: Id<i64>) -> Result<Json, Error> {
     one(&state, &caller, path, Statement::RolePermissionsMatrix).await
 }
 
@@ -67,14 +64,14 @@ pub async fn matrix(state: State, caller: Caller, path: Id) -> Result<Json, Erro
 pub async fn change_permissions(
     state: State,
     caller: Caller,
-    path: Id,
+    path: Id<i64>,
     body: Result<JsonObject, Error>,
 ) -> Result<Json, Error> {
     with_body(&state, &caller, path, body, Statement::RolePermissionsChange).await
 }
 
 /// `DELETE /roles/permissions/{id}`.
-pub async fn remove_permission(state: State, caller: Caller, path: Id) -> Result<StatusCode, Error> {
+pub async fn remove_permission(state: State, caller: Caller, path: Id<i64>) -> Result<StatusCode, Error> {
     let Path(id) = for_superadmins(&state, &caller, path).await?;
     state
         .database
@@ -83,7 +80,7 @@ pub async fn remove_permission(state: State, caller: Caller, path: Id) -> Result
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn one(state: &State, caller: &Caller, path: Id, statement: Statement) -> Result<Json, Error> {
+async fn one(state: &State, caller: &Caller, path: Id<i64>, statement: Statement) -> Result<Json, Error> {
     let Path(id) = for_superadmins(state, caller, path).await?;
     state.database.json(caller, statement, &[&id]).await
 }
@@ -91,11 +88,10 @@ async fn one(state: &State, caller: &Caller, path: Id, statement: Statement) -> 
 async fn with_body(
     state: &State,
     caller: &Caller,
-    path: Id,
+    path: Id<i64>,
     body: Result<JsonObject, Error>,
     statement: Statement,
 ) -> Result<Json, Error> {
-    let input = path.and_then(|path| body.map(|body| (path, body)));
-    let (Path(id), JsonObject(body)) = for_superadmins(state, caller, input).await?;
+    let (Path(id), JsonObject(body)) = for_superadmins(state, caller, both(path, body)).await?;
     state.database.json(caller, statement, &[&id, &body]).await
 }

@@ -1,7 +1,5 @@
 //! Rules and field lists of a collection, for superadmins. Source: rules contract §2.
 
-use serde_json::Value;
-
 use super::for_superadmins;
 use super::input::{Fields, JsonObject, Path};
 use crate::auth::Caller;
@@ -51,7 +49,7 @@ pub async fn validate(state: State, caller: Caller, body: Result<Fields, Error>)
         fields.finish().map(|_| (rule, operation, names, collection))
     };
     let (rule, operation, names, collection) = for_superadmins(&state, &caller, body.and_then(read)).await?;
-    let names = names.map(|names| JsonText(Value::from(names).to_string().into()));
+    let names = names.map(JsonText::of);
     state
         .database
         .json(
@@ -101,6 +99,6 @@ async fn try_rule(
         fields.finish().map(|_| (rule, context))
     };
     let (rule, context) = for_superadmins(&state, &caller, body.and_then(read)).await?;
-    let context = JsonText(Value::Object(context).to_string().into());
+    let context = JsonText::of(context);
     state.database.json(&caller, statement, &[&rule, &context]).await
 }

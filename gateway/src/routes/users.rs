@@ -1,18 +1,14 @@
 //! Users, for superadmins and for administrators of their own account. Source: identity contract §4.5 (24–31).
 
 use axum::http::{StatusCode, Uri};
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::for_people_managers;
-use super::input::{Fields, Path, Query};
+use super::input::{Fields, Id, Parameters, Path, both};
 use crate::auth::{Caller, password};
 use crate::db::{Json, JsonText, Statement};
 use crate::error::{Error, FieldFault};
 use crate::state::State;
-
-/// The id in the path of a request.
-type Id = Result<Path<Uuid>, Error>;
 
 const PROVIDERS: [&str; 4] = ["password", "oauth", "saml", "platform"];
 
@@ -44,28 +40,14 @@ pub async fn list(state: State, caller: Caller, uri: Uri) -> Result<Json, Error>
 }
 
 fn wanted(query: Option<&str>) -> Result<JsonText, Error> {
-    let mut query = Query::new(query);
-    let mut wanted = Map::new();
-    if let Some(account) = query.id("account_id") {
-        wanted.insert("account_id".to_owned(), account.to_string().into());
-    }
-    if let Some(role) = query.number("role_id", 1..=i32::MAX.into()) {
-        wanted.insert("role_id".to_owned(), role.into());
-    }
-    if let Some(active) = query.flag("is_active") {
-        wanted.insert("is_active".to_owned(), active.into());
-    }
-    if let Some(search) = query.text("search") {
-        wanted.insert("search".to_owned(), search.into());
-    }
-    let (skip, limit) = query.pages(30, 100);
-    wanted.insert("skip".to_owned(), skip.into());
-    wanted.insert("limit".to_owned(), limit.into());
-    if let Some(sort) = query.sort("created_at", &SORTED_BY) {
-        wanted.insert("sort".to_owned(), sort.into());
-    }
-    query.finish()?;
-    Ok(JsonText(Value::Object(wanted).to_string().into()))
+    let mut wanted = Parameters::new(query);
+    wanted.id("account_id");
+    wanted.number("role_id", 1..=i32::MAX.into());
+    wanted.flag("is_active");
+    wanted.text("search");
+    wanted.pages(30, 100);
+    wanted.sort("created_at", &SORTED_BY);
+    wanted.finish().map(JsonText::of)
 }
 
 /// `POST /users`. The password is replaced by its hash; everything else is forwarded. Whether the caller may do this is
@@ -101,9 +83,9 @@ pub async fn create(
         }
     };
     body.remove("password");
-    body.insert("email".to_owned(), Value::String(email));
-    body.insert("password_hash".to_owned(), Value::String(hash));
-    let body = JsonText(Value::Object(body).to_string().into());
+    body.insert("email".to_owned(), email.into());
+    body.insert("password_hash".to_owned(), hash.into());
+    let body = JsonText::of(body);
     let user = state
         .database
         .json(&caller, Statement::UserCreate, &[&body])
@@ -169,9 +151,9 @@ pub async fn change(
         if let Some(email) = email {
             changes.insert("email".to_owned(), email.into());
         }
-        Ok(JsonText(Value::Object(changes).to_string().into()))
+        Ok(JsonText::of(changes))
     };
-    let input = path.and_then(|path| body.and_then(read).map(|changes| (path, changes)));
+    let input = both(path, body.and_then(read));
     let (Path(id), changes) = for_people_managers(&state, &caller, input).await?;
     state
         .database
@@ -206,7 +188,7 @@ pub async fn set_password(
         }
         fields.finish().map(|_| (password, link))
     };
-    let input = path.and_then(|path| body.and_then(read).map(|read| (path, read)));
+    let input = both(path, body.and_then(read));
     let (Path(id), (password, link)) = for_people_managers(&state, &caller, input).await?;
     let hash = match password {
         Some(password) => {

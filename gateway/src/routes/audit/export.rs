@@ -6,14 +6,13 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::pdf::Document;
 use super::{filter, for_audit_readers};
 use crate::auth::Caller;
 use crate::db::{JsonText, Statement, Texts};
 use crate::error::Error;
-use crate::routes::input::Query;
+use crate::routes::input::Parameters;
 use crate::state::State;
 
 const PDF: &str = "application/pdf";
@@ -21,11 +20,10 @@ const PDF: &str = "application/pdf";
 /// The answer is streamed: its size is not limited, and memory does not grow with it. (A PDF is laid out in memory, so the
 /// database refuses one of more than 10,000 entries.) `X-Total-Count` has the number of entries.
 pub async fn export(state: State, caller: Caller, uri: Uri, headers: HeaderMap) -> Result<Response, Error> {
-    let wanted = for_audit_readers(&state, &caller, Wanted::of(Query::new(uri.query()))).await?;
-    let query = JsonText(wanted.query.to_string().into());
+    let wanted = for_audit_readers(&state, &caller, Wanted::of(uri.query())).await?;
     let mut texts = state
         .database
-        .texts(&caller, Statement::AuditExport, &[&query])
+        .texts(&caller, Statement::AuditExport, &[&wanted.query])
         .await?;
     // The first says how many entries there are, and that the caller is admitted.
     let total = texts
@@ -53,24 +51,22 @@ pub async fn export(state: State, caller: Caller, uri: Uri, headers: HeaderMap) 
 
 struct Wanted {
     format: &'static str,
-    query: Value,
+    query: JsonText,
 }
 
 impl Wanted {
     /// What a list would sort and page by is left alone: client libraries send it along.
-    fn of(mut query: Query<'_>) -> Result<Wanted, Error> {
-        let mut wanted = filter(&mut query);
-        let format = query.word("format", &["csv", "json", "pdf"]).unwrap_or("csv");
+    fn of(query: Option<&str>) -> Result<Wanted, Error> {
+        let mut wanted = Parameters::new(query);
+        filter(&mut wanted);
+        let format = wanted.query.word("format", &["csv", "json", "pdf"]);
+        let format = format.unwrap_or("csv");
         // A page has room for the eleven fields only.
-        let full = query.flag("full").unwrap_or(false) && format != "pdf";
-        query.finish()?;
-        let rows = if format == "pdf" { "rows" } else { format };
-        wanted.insert("format".to_owned(), rows.into());
-        wanted.insert("full".to_owned(), full.into());
-        Ok(Wanted {
-            format,
-            query: Value::Object(wanted),
-        })
+        let full = wanted.query.flag("full").unwrap_or(false) && format != "pdf";
+        wanted.keep("format", Some(if format == "pdf" { "rows" } else { format }));
+        wanted.keep("full", Some(full));
+        let query = JsonText::of(wanted.finish()?);
+        Ok(Wanted { format, query })
     }
 }
 
@@ -119,20 +115,20 @@ mod tests {
 
     #[test]
     fn parameters_of_lists_are_left_alone() {
-        let wanted = Wanted::of(Query::new(Some(
+        let wanted = Wanted::of(Some(
             "table_name=col_posts&format=json&full=true&skip=-1&limit=0&sort_by=x&sort_order=up",
-        )));
+        ));
         let wanted = wanted.unwrap_or_else(|failure| panic!("{failure}"));
         assert_eq!(wanted.format, "json");
         assert_eq!(
-            wanted.query,
-            json!({ "table_name": "col_posts", "format": "json", "full": true })
+            wanted.query.0,
+            json!({ "table_name": "col_posts", "format": "json", "full": true }).to_string()
         );
     }
 
     #[test]
     fn csv_is_the_default_and_other_formats_do_not_fit() {
-        let format = |query| Wanted::of(Query::new(query)).map(|wanted| wanted.format);
+        let format = |query| Wanted::of(query).map(|wanted| wanted.format);
         assert!(matches!(format(None), Ok("csv")));
         assert!(matches!(format(Some("format=PDF")), Ok("pdf")));
         assert!(matches!(format(Some("format=xml")), Err(Error::Misfits(_))));
