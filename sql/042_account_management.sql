@@ -1,10 +1,5 @@
 -- Accounts, for superadmins: contract identity.md §4.4. All of it runs as the caller.
 
--- A pattern for LIKE that finds the text anywhere, taken literally; NULL for nothing.
-create function snackbase._containing(part text) returns text
-language sql immutable parallel safe
-return '%' || replace(replace(replace(nullif(part, ''), '\', '\\'), '%', '\%'), '_', '\_') || '%';
-
 -- Names of the collections in which the account has records, sorted. Asks the tables themselves, as the caller: one probe of an
 -- index each.
 create function snackbase._collections_used(account uuid) returns json
@@ -108,13 +103,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     asked constant snackbase.accounts := snackbase._account_row(account);
-    size constant bigint := coalesce(page_size, 25);
-    number constant bigint := coalesce(page, 1);
+    part constant record := snackbase._page(page, page_size);
     total constant bigint := (select count(*) from snackbase.users u where u.account_id = asked.id);
 begin
-    if size not between 1 and 100 or number < 1 then
-        raise exception 'page is at least 1 and page_size is 1 to 100' using errcode = '22023';
-    end if;
     return json_build_object('items', (
             select coalesce(json_agg(json_build_object('id', p.id, 'email', p.email, 'role', p.role, 'is_active', p.is_active,
                        'created_at', snackbase.rfc3339(p.created_at)) order by p.created_at desc, p.id), '[]')
@@ -123,8 +114,8 @@ begin
                       join snackbase.roles r on r.id = u.role_id
                      where u.account_id = asked.id
                      order by u.created_at desc, u.id
-                     limit size offset (number - 1) * size) p),
-        'total', total, 'page', number, 'page_size', size, 'total_pages', greatest(1, (total + size - 1) / size));
+                     limit part.size offset part.skip) p),
+        'total', total, 'page', part.number, 'page_size', part.size, 'total_pages', greatest(1, (total + part.size - 1) / part.size));
 end
 $$;
 
@@ -133,17 +124,13 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    size bigint := coalesce(page_size, 25);
-    number bigint := coalesce(page, 1);
+    part constant record := snackbase._page(page, page_size);
     wanted text := coalesce(snackbase._containing(search), '%');
     key text := case when sort_by in ('id', 'slug', 'name', 'created_at', 'account_code') then sort_by else 'created_at' end;
     direction text := case when lower(sort_order) = 'asc' then 'asc' else 'desc' end;
     total bigint;
     items json;
 begin
-    if size not between 1 and 100 or number < 1 then
-        raise exception 'page is at least 1 and page_size is 1 to 100' using errcode = '22023';
-    end if;
     select count(*) into total
       from snackbase.accounts a
      where a.name ilike wanted or a.slug ilike wanted or a.account_code ilike wanted or a.id::text ilike wanted;
@@ -154,8 +141,8 @@ begin
           from (select * from snackbase.accounts a
                  where a.name ilike $1 or a.slug ilike $1 or a.account_code ilike $1 or a.id::text ilike $1
                  order by %I %s, id limit $2 offset $3) a$q$, key, direction)
-       into items using wanted, size, (number - 1) * size;
-    return json_build_object('items', items, 'total', total, 'page', number, 'page_size', size,
-        'total_pages', greatest(1, (total + size - 1) / size));
+       into items using wanted, part.size, part.skip;
+    return json_build_object('items', items, 'total', total, 'page', part.number, 'page_size', part.size,
+        'total_pages', greatest(1, (total + part.size - 1) / part.size));
 end
 $$;

@@ -66,14 +66,16 @@ begin
 end
 $$;
 
--- The account of a user that the caller sees; P0002 when there is none.
+-- The account of a user that the caller manages; P0002 when it sees no such user.
 create function snackbase._user_account(id uuid) returns uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    account uuid := (select u.account_id from snackbase.users u where u.id = _user_account.id);
+    account uuid;
 begin
+    perform snackbase.people_check();
+    select u.account_id into account from snackbase.users u where u.id = _user_account.id;
     if account is null then
         raise exception 'User not found' using errcode = 'P0002';
     end if;
@@ -112,9 +114,8 @@ declare
     account constant uuid := query ->> 'account_id';
     role constant int := query ->> 'role_id';
     active constant boolean := query ->> 'is_active';
-    part constant text := snackbase._containing(query ->> 'search');
-    skip constant bigint := coalesce((query ->> 'skip')::bigint, 0);
-    size constant bigint := coalesce((query ->> 'limit')::bigint, 30);
+    searched constant text := snackbase._containing(query ->> 'search');
+    part record;
     wanted constant text := coalesce(query ->> 'sort', '-created_at');
     -- nothing else can be sorted by: the order of password_hash would tell about hashes
     key constant text := case ltrim(wanted, '+-')
@@ -126,15 +127,14 @@ declare
     items json;
 begin
     perform snackbase.people_check();
-    if size not between 1 and 100 or skip < 0 then
-        raise exception 'skip is at least 0 and limit is 1 to 100' using errcode = '22023';
-    elsif key is null then
+    part := snackbase._part(query, 30, 100);
+    if key is null then
         perform snackbase._misfit('sort', 'Input should be a column that users can be sorted by', 'enum');
     end if;
     select count(*) into total
       from snackbase.users u
      where (account is null or u.account_id = account) and (role is null or u.role_id = role)
-       and (active is null or u.is_active = active) and (part is null or u.email ilike part);
+       and (active is null or u.is_active = active) and (searched is null or u.email ilike searched);
     execute format($q$
         select coalesce(json_agg(snackbase._user_json(p.account_id, p.id) order by p.place), '[]')
           from (select u.account_id, u.id, row_number() over (order by %1$s, u.id) as place
@@ -146,20 +146,15 @@ begin
                  order by %1$s, u.id
                  limit $5 offset $6) p$q$,
         key || case when wanted like '-%' then ' desc nulls last' else ' asc nulls first' end)
-       into items using account, role, active, part, size, skip;
-    return json_build_object('items', items, 'total', total, 'skip', skip, 'limit', size);
+       into items using account, role, active, searched, part.size, part.skip;
+    return json_build_object('items', items, 'total', total, 'skip', part.skip, 'limit', part.size);
 end
 $$;
 
 create function snackbase.user_view(id uuid) returns json
-language plpgsql stable
+language sql stable
 set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform snackbase.people_check();
-    return snackbase._user_json(snackbase._user_account(id), id);
-end
-$$;
+return snackbase._user_json(snackbase._user_account(id), id);
 
 -- Body of POST /users with `password_hash` for `password`. An administrator of an account may leave `account_id` out.
 create function snackbase.user_create(body json) returns json
@@ -202,13 +197,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     given constant jsonb := changes;
+    account constant uuid := snackbase._user_account(id);
+    role constant int := snackbase._role_wanted(changes);
     violated text;
-    account uuid;
-    role int;
 begin
-    perform snackbase.people_check();
-    account := snackbase._user_account(id);
-    role := snackbase._role_wanted(changes);
     update snackbase.users u
        set email = coalesce(trim(given ->> 'email'), u.email),
            role_id = coalesce(role, u.role_id),
@@ -235,10 +227,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    account uuid;
+    account constant uuid := snackbase._user_account(id);
 begin
-    perform snackbase.people_check();
-    account := snackbase._user_account(id);
     update snackbase.users u set is_active = false where u.id = user_drop.id and u.account_id = account;
     return true;
 end
@@ -249,10 +239,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    account uuid;
+    account constant uuid := snackbase._user_account(id);
 begin
-    perform snackbase.people_check();
-    account := snackbase._user_account(id);
     update snackbase.users u
        set email_verified = true, email_verified_at = coalesce(u.email_verified_at, clock_timestamp())
      where u.id = user_verify.id and u.account_id = account and not u.email_verified;
@@ -266,10 +254,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    account uuid;
+    account constant uuid := snackbase._user_account(id);
 begin
-    perform snackbase.people_check();
-    account := snackbase._user_account(id);
     if hash is null and send_link is not true then
         perform snackbase._misfit('new_password', 'new_password or send_reset_link is required', 'missing');
     end if;
@@ -289,10 +275,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    account uuid;
+    account constant uuid := snackbase._user_account(id);
 begin
-    perform snackbase.people_check();
-    account := snackbase._user_account(id);
     if (select u.email_verified from snackbase.users u where u.id = user_verification_send.id and u.account_id = account) then
         raise exception 'The email address is verified already' using errcode = '22023';
     end if;

@@ -105,20 +105,16 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    part constant text := snackbase._containing(query ->> 'search');
-    skip constant bigint := coalesce((query ->> 'skip')::bigint, 0);
-    size constant bigint := coalesce((query ->> 'limit')::bigint, 100);
+    searched constant text := snackbase._containing(query ->> 'search');
+    part constant record := snackbase._part(query, 100, 1000);
 begin
-    if size not between 1 and 1000 or skip < 0 then
-        raise exception 'skip is at least 0 and limit is 1 to 1000' using errcode = '22023';
-    end if;
     return (
         select coalesce(json_agg(snackbase._group_json(p.account_id, p.id) order by p.name, p.id), '[]')
           from (select g.account_id, g.id, g.name
                   from snackbase.groups g
-                 where part is null or g.name ilike part
+                 where searched is null or g.name ilike searched
                  order by g.name, g.id
-                 limit size offset skip) p);
+                 limit part.size offset part.skip) p);
 end
 $$;
 
@@ -176,8 +172,7 @@ begin
       returning id into made;
     return snackbase._group_detail(account, made);
 exception when unique_violation then
-    raise exception 'A group with this name already exists in this account' using errcode = '23505',
-        detail = '[{"field": "name", "message": "A group with this name already exists in this account", "code": "taken"}]';
+    perform snackbase._taken('name', 'A group with this name already exists in this account');
 end
 $$;
 
@@ -202,8 +197,7 @@ begin
      where g.id = changed.id and g.account_id = changed.account_id;
     return snackbase._group_detail(changed.account_id, id);
 exception when unique_violation then
-    raise exception 'A group with this name already exists in this account' using errcode = '23505',
-        detail = '[{"field": "name", "message": "A group with this name already exists in this account", "code": "taken"}]';
+    perform snackbase._taken('name', 'A group with this name already exists in this account');
 end
 $$;
 
@@ -237,8 +231,7 @@ begin
     insert into snackbase.users_groups (account_id, group_id, user_id) values (joined.account_id, joined.id, member);
     return json_build_object('message', 'The user is a member of the group');
 exception when unique_violation then
-    raise exception 'The user is already a member of the group' using errcode = '23505',
-        detail = '[{"field": "user_id", "message": "The user is already a member of the group", "code": "taken"}]';
+    perform snackbase._taken('user_id', 'The user is already a member of the group');
 end
 $$;
 

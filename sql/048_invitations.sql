@@ -74,17 +74,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     wanted constant text := query ->> 'status_filter';
-    skip constant bigint := coalesce((query ->> 'skip')::bigint, 0);
-    size constant bigint := coalesce((query ->> 'limit')::bigint, 1000);
+    part record;
     account constant uuid := case when snackbase.is_superadmin() then (query ->> 'account_id')::uuid end;
     total bigint;
     items json;
 begin
     if wanted not in ('pending', 'accepted', 'expired', 'cancelled') then
         raise exception 'status_filter is pending, accepted, expired or cancelled' using errcode = '22023';
-    elsif size not between 1 and 1000 or skip < 0 then
-        raise exception 'skip is at least 0 and limit is 1 to 1000' using errcode = '22023';
     end if;
+    part := snackbase._part(query, 1000, 1000);
     select count(*) into total
       from snackbase.invitations i
      where (account is null or i.account_id = account)
@@ -95,7 +93,7 @@ begin
              where (account is null or i.account_id = account)
                and (wanted is null or snackbase._invitation_status(i.accepted_at, i.cancelled_at, i.expires_at) = wanted)
              order by i.created_at desc, i.id desc
-             limit size offset skip) i;
+             limit part.size offset part.skip) i;
     return json_build_object('invitations', items, 'total', total);
 end
 $$;
@@ -186,8 +184,7 @@ begin
           returning id into made;
     exception
         when unique_violation then
-            raise exception 'An invitation of this address is pending' using errcode = '23505',
-                detail = '[{"field": "email", "message": "An invitation of this address is pending", "code": "taken"}]';
+            perform snackbase._taken('email', 'An invitation of this address is pending');
         when check_violation or not_null_violation then
             perform snackbase._misfit('email', 'Input should be a valid address', 'value_error');
     end;

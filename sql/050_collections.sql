@@ -115,9 +115,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    size bigint := coalesce(page_size, 25);
-    number bigint := coalesce(page, 1);
-    wanted text := '%' || replace(replace(replace(coalesce(search, ''), '\', '\\'), '%', '\%'), '_', '\_') || '%';
+    part constant record := snackbase._page(page, page_size);
+    wanted text := coalesce(snackbase._containing(search), '%');
     key text := case when sort_by in ('name', 'created_at', 'updated_at') then sort_by else 'created_at' end;
     direction text := case when lower(coalesce(sort_order, 'desc')) = 'asc' then 'asc' else 'desc' end;
     total bigint;
@@ -125,15 +124,12 @@ declare
     counts text;
     items json;
 begin
-    if size not between 1 and 100 or number < 1 then
-        raise exception 'page is at least 1 and page_size is 1 to 100' using errcode = '22023';
-    end if;
     -- Again when a collection was dropped between its name and its table.
     loop
         select count(*) into total from snackbase.collections c where c.name ilike wanted or c.id::text ilike wanted;
         execute format('select array(select c.id from snackbase.collections c where c.name ilike $1 or c.id::text ilike $1
                                       order by c.%1$I %2$s, c.id limit $2 offset $3)', key, direction)
-           into ids using wanted, size, (number - 1) * size;
+           into ids using wanted, part.size, part.skip;
         select string_agg(format(
                    case when t.reltuples > 100000 then 'select %1$L::uuid, %3$s'
                         when t.reltuples < 0 then 'select %1$L::uuid, (select count(*) from snackbase.%2$I)'
@@ -163,8 +159,8 @@ begin
             null;
         end;
     end loop;
-    return json_build_object('items', items, 'total', total, 'page', number, 'page_size', size,
-        'total_pages', greatest(1, (total + size - 1) / size));
+    return json_build_object('items', items, 'total', total, 'page', part.number, 'page_size', part.size,
+        'total_pages', greatest(1, (total + part.size - 1) / part.size));
 end
 $$;
 

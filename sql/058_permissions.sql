@@ -48,17 +48,6 @@ begin
 end
 $$;
 
--- Raises 22P02 (HTTP 422) about one field.
-create function snackbase._misfit(field text, sentence text, code text) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    raise exception '%: %', field, sentence using errcode = '22P02',
-        detail = json_build_array(json_build_object('field', field, 'message', sentence, 'code', code))::text;
-end
-$$;
-
 create function snackbase.role_list() returns json
 language sql stable
 set search_path = pg_catalog, pg_temp

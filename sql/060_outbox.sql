@@ -235,13 +235,10 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    wanted_account uuid := snackbase._account_find(coalesce(account, '00000000-0000-0000-0000-000000000000'));
-    seen snackbase.email_templates;
+    of_account constant snackbase.accounts := snackbase._account_row(coalesce(account, '00000000-0000-0000-0000-000000000000'));
+    seen constant snackbase.email_templates := snackbase._email_template_find(
+        of_account.id, email_template_find.template_type, coalesce(email_template_find.locale, 'en'));
 begin
-    if wanted_account is null then
-        raise exception 'Account not found' using errcode = 'P0002';
-    end if;
-    seen := snackbase._email_template_find(wanted_account, email_template_find.template_type, coalesce(email_template_find.locale, 'en'));
     if seen.id is null then
         raise exception 'Email template not found' using errcode = 'P0002';
     end if;
@@ -298,22 +295,18 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    account uuid := snackbase._account_find(coalesce(body ->> 'account_id', '00000000-0000-0000-0000-000000000000'));
+    account constant snackbase.accounts := snackbase._account_row(coalesce(body ->> 'account_id', '00000000-0000-0000-0000-000000000000'));
     created snackbase.email_templates;
     violated text;
 begin
-    if account is null then
-        raise exception 'Account not found' using errcode = 'P0002';
-    end if;
     insert into snackbase.email_templates (account_id, template_type, locale, subject, html_body, text_body, enabled)
-         values (account, snackbase._email_template_type(body ->> 'template_type'), coalesce(body ->> 'locale', 'en'),
+         values (account.id, snackbase._email_template_type(body ->> 'template_type'), coalesce(body ->> 'locale', 'en'),
                  body ->> 'subject', body ->> 'html_body', body ->> 'text_body', coalesce((body ->> 'enabled')::boolean, true))
       returning * into created;
     return snackbase._email_template_json(created);
 exception
     when unique_violation then
-        raise exception 'This account has a template of this type and locale' using errcode = '23505',
-            detail = '[{"field": "template_type", "message": "This account has a template of this type and locale", "code": "taken"}]';
+        perform snackbase._taken('template_type', 'This account has a template of this type and locale');
     when check_violation then
         get stacked diagnostics violated = constraint_name;
         perform snackbase._email_template_refuse(violated);
@@ -357,8 +350,7 @@ set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'  -- a date without offset is UTC
 as $$
 declare
-    size bigint := coalesce((query ->> 'page_size')::bigint, 25);
-    number bigint := coalesce((query ->> 'page')::bigint, 1);
+    part record;
     iso constant text := '^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$';
     first timestamptz;
     last timestamptz;
@@ -367,9 +359,8 @@ declare
 begin
     if not snackbase.is_superadmin() then
         raise exception 'Superadmin access required' using errcode = '42501';
-    elsif size not between 1 and 100 or number < 1 then
-        raise exception 'page is at least 1 and page_size is 1 to 100' using errcode = '22023';
     end if;
+    part := snackbase._page((query ->> 'page')::bigint, (query ->> 'page_size')::bigint);
     begin
         if coalesce(query ->> 'start_date', '2000-01-01') !~ iso or coalesce(query ->> 'end_date', '2000-01-01') !~ iso then
             raise exception 'not a date' using errcode = '22007';
@@ -392,8 +383,8 @@ begin
                and (query ->> 'template_type' is null or m.template_type = snackbase._email_template_type(query ->> 'template_type'))
                and (first is null or m.created_at >= first) and (last is null or m.created_at <= last)
              order by m.created_at desc, m.id desc
-             limit size offset (number - 1) * size) m;
-    return json_build_object('logs', logs, 'total', total, 'page', number, 'page_size', size);
+             limit part.size offset part.skip) m;
+    return json_build_object('logs', logs, 'total', total, 'page', part.number, 'page_size', part.size);
 end
 $$;
 

@@ -282,24 +282,37 @@ return (
       from (select * from snackbase.configurations c order by c.updated_at desc, c.id limit least(greatest(coalesce(size, 5), 1), 100)) c
 );
 
+-- A row that the caller sees; P0002 when there is none.
+create function snackbase._configuration_row(id uuid) returns snackbase.configurations
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_row snackbase.configurations;
+begin
+    select * into found_row from snackbase.configurations c where c.id = _configuration_row.id;
+    if not found then
+        raise exception 'Configuration not found' using errcode = 'P0002';
+    end if;
+    return found_row;
+end
+$$;
+
 -- Rows of one account, by priority, then the newest first; `account` NULL: the system's.
 create function snackbase.configuration_list(account text, category text) returns json
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    wanted uuid := snackbase._account_find(coalesce(account, '00000000-0000-0000-0000-000000000000'));
+    wanted constant snackbase.accounts := snackbase._account_row(coalesce(account, '00000000-0000-0000-0000-000000000000'));
 begin
-    if wanted is null then
-        raise exception 'Account not found' using errcode = 'P0002';
-    end if;
     return (
         select coalesce(json_agg(json_build_object('id', c.id, 'display_name', c.display_name, 'provider_name', c.provider_name,
                    'category', c.category, 'enabled', c.enabled, 'is_builtin', c.is_builtin, 'is_default', c.is_default,
                    'priority', c.priority, 'updated_at', snackbase.rfc3339(c.updated_at), 'logo_url', c.logo_url, 'account_id', c.account_id)
                    order by c.priority, c.updated_at desc, c.id), '[]')
           from snackbase.configurations c
-         where c.account_id = wanted and (configuration_list.category is null or c.category = configuration_list.category)
+         where c.account_id = wanted.id and (configuration_list.category is null or c.category = configuration_list.category)
     );
 end
 $$;
@@ -340,24 +353,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     seen snackbase.configurations;
-    wanted_account uuid;
     schema jsonb;
 begin
     if wanted_row is not null then
-        select * into seen from snackbase.configurations c where c.id = wanted_row;
-        if not found then
-            raise exception 'Configuration not found' using errcode = 'P0002';
-        end if;
+        seen := snackbase._configuration_row(wanted_row);
     else
-        wanted_account := snackbase._account_find(coalesce(account, '00000000-0000-0000-0000-000000000000'));
-        if wanted_account is null then
-            raise exception 'Account not found' using errcode = 'P0002';
-        end if;
-        seen.account_id := wanted_account;
+        seen.account_id := (snackbase._account_row(coalesce(account, '00000000-0000-0000-0000-000000000000'))).id;
         seen.category := configuration_draft.category;
         seen.provider_name := provider;
         seen.config_schema := given_schema::jsonb;
-        if seen.category = 'backup_settings' and wanted_account <> '00000000-0000-0000-0000-000000000000' then
+        if seen.category = 'backup_settings' and seen.account_id <> '00000000-0000-0000-0000-000000000000' then
             raise exception 'Backups are configured at system level only' using errcode = '22023';
         end if;
     end if;
@@ -399,8 +404,7 @@ begin
     return json_build_object('id', body ->> 'id', 'status', 'success');
 exception
     when unique_violation then
-        raise exception 'This provider is configured already' using errcode = '23505',
-            detail = '[{"field": "provider_name", "message": "This provider is configured already", "code": "taken"}]';
+        perform snackbase._taken('provider_name', 'This provider is configured already');
     when foreign_key_violation then
         raise exception 'Account not found' using errcode = 'P0002';
     when check_violation then
@@ -436,12 +440,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    seen snackbase.configurations;
+    seen constant snackbase.configurations := snackbase._configuration_row(configuration);
 begin
-    select * into seen from snackbase.configurations c where c.id = configuration;
-    if not found then
-        raise exception 'Configuration not found' using errcode = 'P0002';
-    end if;
     return seen.config || (select coalesce(jsonb_object_agg(k, '••••••••'), '{}') from jsonb_object_keys(seen.secrets) k);
 end
 $$;
@@ -470,18 +470,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    wanted snackbase.configurations;
+    wanted snackbase.configurations := snackbase._configuration_row(configuration);
 begin
-    select * into wanted from snackbase.configurations c where c.id = configuration;
-    if not found then
-        raise exception 'Configuration not found' using errcode = 'P0002';
-    end if;
     -- all rows of the category, in one order: two switches at the same time come one after the other
     perform from snackbase.configurations c where c.account_id = wanted.account_id and c.category = wanted.category order by c.id for update;
-    select * into wanted from snackbase.configurations c where c.id = configuration;
-    if not found then
-        raise exception 'Configuration not found' using errcode = 'P0002';
-    elsif not wanted.enabled then
+    wanted := snackbase._configuration_row(configuration);
+    if not wanted.enabled then
         raise exception 'A disabled configuration cannot be the default' using errcode = '22023';
     end if;
     update snackbase.configurations c set is_default = false

@@ -356,6 +356,7 @@ grant execute on function
     snackbase._migration_text(snackbase.migrations),
     snackbase.account_create(text, text), snackbase.account_list(bigint, bigint, text, text, text), snackbase.account_view(text),
     snackbase.account_change(text, text), snackbase.account_drop(text), snackbase.account_users(text, bigint, bigint),
+    snackbase._page(bigint, bigint),
     snackbase._account_create(text, text, text, boolean), snackbase._account_detail(snackbase.accounts), snackbase._account_row(text), snackbase._collections_used(uuid),
     snackbase._account_code_take(), snackbase._account_code_after(int), snackbase._account_code_text(int), snackbase._account_code_value(text),
     snackbase._slug_from(text), snackbase._slug_problem(text), snackbase._slug_check(text, text)
@@ -367,7 +368,8 @@ grant execute on function
    to snackbase_gateway, snackbase_member, snackbase_admin, snackbase_superadmin;
 grant execute on function
     snackbase._group_json(uuid, uuid), snackbase._group_detail(uuid, uuid), snackbase._group_row(uuid), snackbase._group_fits(json),
-    snackbase._user_brief_json(uuid, uuid), snackbase._containing(text), snackbase._account_find(text), snackbase._misfit(text, text, text)
+    snackbase._user_brief_json(uuid, uuid), snackbase._account_find(text),
+    snackbase._containing(text), snackbase._part(json, bigint, bigint), snackbase._misfit(text, text, text), snackbase._taken(text, text)
    to snackbase_member, snackbase_admin, snackbase_superadmin;
 grant select (id, account_id, email, role_id, invited_by, expires_at, mail_id, email_sent_at, accepted_at, cancelled_at, ended_at, created_at, updated_at)
    on snackbase.invitations to snackbase_member, snackbase_admin;
@@ -394,7 +396,7 @@ grant execute on function
     snackbase.user_password_change(uuid, text, boolean), snackbase.user_verification_send(uuid)
    to snackbase_gateway, snackbase_admin, snackbase_superadmin;
 grant execute on function
-    snackbase._account_find(text), snackbase._user_account(uuid), snackbase._role_wanted(json), snackbase._containing(text), snackbase._misfit(text, text, text),
+    snackbase._user_account(uuid), snackbase._role_wanted(json),
     snackbase._user_insert(uuid, text, text, int, boolean, boolean, json), snackbase._user_refuse(text), snackbase._user_json(uuid, uuid)
    to snackbase_admin, snackbase_superadmin;
 grant execute on function
@@ -429,7 +431,7 @@ grant execute on function
     snackbase.configuration_default_unset(uuid), snackbase.configuration_drop(uuid)
    to snackbase_gateway, snackbase_superadmin;
 grant execute on function
-    snackbase.get_config(uuid, text, text), snackbase._configuration_definitions(), snackbase._configuration_schema(text, text, jsonb),
+    snackbase.get_config(uuid, text, text), snackbase._configuration_row(uuid), snackbase._configuration_definitions(), snackbase._configuration_schema(text, text, jsonb),
     snackbase._configuration_defaults(jsonb), snackbase._configuration_logo(text), snackbase._configuration_is_destination(text),
     snackbase._oauth_properties(jsonb), snackbase._saml_properties()
    to snackbase_superadmin;
@@ -448,7 +450,7 @@ grant execute on function
     snackbase.api_key_list(bigint, bigint), snackbase.api_key_view(uuid), snackbase.api_key_create(uuid, text, text, text, int, json),
     snackbase.api_key_revoke(uuid)
    to snackbase_gateway, snackbase_admin, snackbase_superadmin;
-grant execute on function snackbase._api_keys_shown(), snackbase._misfit(text, text, text) to snackbase_admin, snackbase_superadmin;
+grant execute on function snackbase._api_keys_shown() to snackbase_admin, snackbase_superadmin;
 
 -- The dashboard counts mail and sessions, and sees nothing of them.
 grant select (id, account_id, status, attempts) on snackbase.mail_outbox to snackbase_superadmin;

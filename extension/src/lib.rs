@@ -55,9 +55,14 @@ extension_sql_file!(
     requires = ["context"]
 );
 extension_sql_file!(
+    "../../sql/028_requests.sql",
+    name = "requests",
+    requires = ["expressions"]
+);
+extension_sql_file!(
     "../../sql/030_accounts.sql",
     name = "accounts",
-    requires = ["expressions"]
+    requires = ["requests"]
 );
 extension_sql_file!(
     "../../sql/040_identity.sql",
