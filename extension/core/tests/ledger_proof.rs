@@ -2,7 +2,7 @@
 
 mod ledger_fixture;
 
-use ledger_fixture::{Ledger, Write, account, key, vkey};
+use ledger_fixture::{Ledger, Write, account, key, vkey, write};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use snackbase_core::ledger::block::account_leaf;
@@ -15,11 +15,6 @@ use snackbase_core::ledger::proof::{Consistency, Place, Proof, Subject, Tree};
 use snackbase_core::ledger::{Column, Hash, column_hash, entry_hash};
 
 fn ledger() -> Ledger {
-    let write = |account, record| Write {
-        account,
-        record,
-        columns: 2,
-    };
     let block = vec![write(0, 1), write(1, 1), write(0, 2), write(2, 1), write(0, 1)];
     Ledger::new(&vec![block; 7], false)
 }

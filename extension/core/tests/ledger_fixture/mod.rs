@@ -23,6 +23,29 @@ pub struct Write {
     pub columns: u8,
 }
 
+/// A change of two columns.
+pub fn write(account: u8, record: u8) -> Write {
+    Write {
+        account,
+        record,
+        columns: 2,
+    }
+}
+
+/// Five blocks; account 0 is in 1, 2, 4 and 5.
+pub fn five_blocks() -> Ledger {
+    Ledger::new(
+        &[
+            vec![write(0, 1), write(1, 1), write(0, 2), write(0, 1)],
+            vec![write(0, 1), write(2, 1)],
+            vec![write(1, 1), write(2, 1)],
+            vec![write(0, 3), write(0, 2), write(0, 3), write(1, 2)],
+            vec![write(0, 3)],
+        ],
+        false,
+    )
+}
+
 pub struct Change {
     pub id: i64,
     pub header: HeaderText<'static>,
