@@ -235,6 +235,15 @@ pub fn ask_through_gateway(caller: &str, operation: &str, statement: &str) -> Ou
     )
 }
 
+/// The same for somebody who has not logged in yet.
+pub fn ask_before_login(statement: &str) -> Outcome {
+    ask_through_gateway(
+        r#"{"kind":"anonymous","ip_address":"192.0.2.1","user_agent":"curl/8"}"#,
+        "auth",
+        statement,
+    )
+}
+
 /// A literal, quoted so that no test text ends it.
 pub fn quoted(text: &str) -> String {
     format!("$text${text}$text$")
