@@ -1,6 +1,7 @@
 //! Blocks over committed changes: nothing is left out, nothing twice, and a stranger computes the same hashes.
 
 mod anchors;
+mod compression;
 mod export;
 pub mod key;
 mod merkle;

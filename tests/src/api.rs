@@ -1,5 +1,6 @@
 //! One caller of the HTTP interface.
 
+use bytes::Bytes;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 
@@ -54,15 +55,17 @@ impl Api {
             .unwrap_or_else(|error| panic!("{method} {url}: {error:?}"));
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let text = response
-            .text()
+        let bytes = response
+            .bytes()
             .await
             .unwrap_or_else(|error| panic!("{method} {url}: {error:?}"));
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         Answer {
             request: format!("{method} {path}"),
             status,
             headers,
+            bytes,
             text,
             json,
         }
@@ -112,6 +115,8 @@ pub struct Answer {
     /// Headers.
     pub headers: HeaderMap,
     /// The body as it came.
+    pub bytes: Bytes,
+    /// The body as text.
     pub text: String,
     /// The body as JSON; null when it is none.
     pub json: Value,

@@ -109,7 +109,7 @@ impl Texts {
 
     /// The rest as the body of a response. A failure on the way breaks the body off, so that nobody takes it for the whole.
     pub fn into_body(mut self) -> Body {
-        let (sender, receiver) = mpsc::channel::<Result<Bytes, Error>>(UNDER_WAY);
+        let (sender, mut receiver) = mpsc::channel::<Result<Bytes, Error>>(UNDER_WAY);
         // A task of its own, because nobody asks a body for more while its client does not read.
         tokio::spawn(async move {
             loop {
@@ -128,8 +128,7 @@ impl Texts {
                 }
             }
         });
-        Body::from_stream(stream::unfold(receiver, async |mut receiver| {
-            receiver.recv().await.map(|piece| (piece, receiver))
-        }))
+        // May be asked again after the end: compression does.
+        Body::from_stream(stream::poll_fn(move |context| receiver.poll_recv(context)))
     }
 }

@@ -1,4 +1,5 @@
 //! What surrounds every route, from outside in: request id, log and security headers; CORS; rate limit; body limit; time limit.
+//! The audit trail has compression innermost.
 //!
 //! A failure is logged here, once, with the request id. Tokens, passwords, bodies and addresses of people are not logged,
 //! and of a path only the route it matched.
@@ -10,8 +11,9 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
+use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use uuid::Uuid;
 
@@ -31,6 +33,30 @@ pub fn around(router: Router<State>, state: &State) -> Router<State> {
         .layer(from_fn_with_state(state.clone(), rate_limit))
         .layer(cors(&state.config.cors))
         .layer(from_fn_with_state(state.clone(), outermost))
+}
+
+/// Puts compression around the routes of the audit trail: gzip, for clients that ask for it. A proof and an export are kept and
+/// sent on, and a third to a tenth of them is left. A stream stays one: what is compressed is sent when the next piece is awaited.
+///
+/// Around nothing else. Other answers are small or awaited by somebody, and some of them hold a token beside what the request said:
+/// the length of such an answer, compressed, tells who listens how much the two have in common. Here are no secrets of that
+/// kind, and no credential that a browser would send by itself.
+pub fn compressed(router: Router<State>) -> Router<State> {
+    router
+        .route_layer(CompressionLayer::new())
+        .route_layer(map_request(plain_is_acceptable))
+}
+
+/// A client that refuses every form we have gets the plain one, as it does of the other routes: the layer would put 406 over the
+/// status of a finished answer. Source: RFC 9110 §12.4.1.
+async fn plain_is_acceptable(mut request: Request) -> Request {
+    if let header::Entry::Occupied(mut accepted) = request.headers_mut().entry(header::ACCEPT_ENCODING) {
+        // Before all others, because the first mention of a form counts.
+        let others = accepted.insert_mult(HeaderValue::from_static("identity;q=0.001"));
+        let others: Vec<HeaderValue> = others.collect();
+        others.into_iter().for_each(|value| accepted.append(value));
+    }
+    request
 }
 
 async fn outermost(state: State, mut request: Request, next: Next) -> Response {

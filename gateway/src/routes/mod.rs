@@ -172,16 +172,6 @@ pub fn app(state: State) -> Router {
         .at("/admin/email/templates/{id}/test", post(email::test))
         .at("/admin/email/logs", get(email::logs))
         .at("/admin/email/logs/{id}", get(email::log))
-        .at("/audit-logs", get(audit::list))
-        .at("/audit-logs/export", get(audit::export::export))
-        .at("/audit-logs/verify", get(audit::verify::verify))
-        .at("/audit-logs/status", get(audit::status))
-        .at("/audit-logs/imported", get(audit::imported))
-        .at("/audit-logs/checkpoint", get(ledger::checkpoint))
-        .at("/audit-logs/ledger-export", get(ledger::export))
-        .at("/audit-logs/consistency", get(ledger::consistency))
-        .at("/audit-logs/{id}/proof", get(ledger::proof))
-        .at("/audit-logs/{id}", get(audit::view))
         .at("/records/{collection}", get(records::list).post(records::create))
         .at("/records/{collection}/aggregate", get(records::aggregate))
         .at("/records/{collection}/batch", batch())
@@ -195,8 +185,20 @@ pub fn app(state: State) -> Router {
         .at("/{collection}/{id}", records::short(record()))
         .at("", get(health::root));
 
+    let trail = Table::new(&state.config.api_prefix)
+        .at("/audit-logs", get(audit::list))
+        .at("/audit-logs/export", get(audit::export::export))
+        .at("/audit-logs/verify", get(audit::verify::verify))
+        .at("/audit-logs/status", get(audit::status))
+        .at("/audit-logs/imported", get(audit::imported))
+        .at("/audit-logs/checkpoint", get(ledger::checkpoint))
+        .at("/audit-logs/ledger-export", get(ledger::export))
+        .at("/audit-logs/consistency", get(ledger::consistency))
+        .at("/audit-logs/{id}/proof", get(ledger::proof))
+        .at("/audit-logs/{id}", get(audit::view));
+
     let outside = Table {
-        router: table.router,
+        router: table.router.merge(layers::compressed(trail.router)),
         prefix: "",
     }
     .at("/health", get(health::health))

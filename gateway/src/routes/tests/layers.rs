@@ -1,5 +1,14 @@
 //! What surrounds every route.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::routing::get;
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::sync::mpsc;
+
 use super::*;
 
 #[tokio::test]
@@ -88,4 +97,114 @@ async fn browsers_of_known_origins_may_call_and_read() {
     let stranger = [("origin", "https://evil.example")];
     let answer = ask(&state, "GET", "/health", &stranger, "").await;
     assert!(!answer.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn only_the_audit_trail_is_compressed_and_only_for_those_who_ask() {
+    let state = state(&[]);
+    for (accepted, encoding) in [
+        ("", None),
+        ("gzip", Some("gzip")),
+        ("br, deflate, GZIP;q=0.5", Some("gzip")),
+        ("*", Some("gzip")),
+        ("gzip;q=0", None),
+        ("br", None),
+        ("identity;q=0", None),
+        ("gzip;q=0, *;q=0", None),
+        ("é", None),
+    ] {
+        for path in ["", "/", "/export", "/verify", "/7", "/7/proof", "/ledger-export"] {
+            let path = format!("/api/v1/audit-logs{path}");
+            let answer = ask(&state, "GET", &path, &[("accept-encoding", accepted)], "").await;
+            let found = answer.headers.get("content-encoding");
+            let found = found.map(|value| value.to_str().unwrap());
+            assert_eq!(
+                (answer.status.as_u16(), found),
+                (401, encoding),
+                "{path}: {accepted}"
+            );
+            let mut vary = answer.headers.get_all("vary").iter();
+            assert!(vary.any(|value| value == "accept-encoding"), "{path}: {accepted}");
+        }
+        for path in [
+            "/api/v1/auth/me",
+            "/api/v1/records/posts",
+            "/api/v1/users",
+            "/health",
+            "/nowhere",
+        ] {
+            let answer = ask(&state, "GET", path, &[("accept-encoding", accepted)], "").await;
+            assert!(
+                !answer.headers.contains_key("content-encoding"),
+                "{path}: {accepted}"
+            );
+            assert!(!answer.body.is_null(), "{path}: {accepted}");
+        }
+    }
+}
+
+/// What comes through the compression of a body with these pieces, which are handed over one by one.
+async fn compressed(pieces: mpsc::Receiver<Result<Bytes, std::io::Error>>) -> Body {
+    let pieces = Arc::new(Mutex::new(Some(pieces)));
+    let body = move || {
+        let mut pieces = pieces.lock().unwrap().take().unwrap();
+        let pieces = stream::poll_fn(move |context| pieces.poll_recv(context));
+        std::future::ready(Body::from_stream(pieces))
+    };
+    let router = crate::routes::layers::compressed(Router::new().route("/", get(body)));
+    let request = Request::get("/").header("accept-encoding", "gzip");
+    let response = router
+        .with_state(state(&[]))
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    response.into_body()
+}
+
+#[tokio::test]
+async fn a_compressed_stream_shows_each_piece_before_the_next_is_there() {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut body = compressed(receiver).await;
+    let mut reader = flate2::write::GzDecoder::new(Vec::new());
+    for piece in ["first €", "second"] {
+        sender.send(Ok(Bytes::from(piece))).await.unwrap();
+        while reader.get_ref() != piece.as_bytes() {
+            let frame = tokio::time::timeout(Duration::from_secs(10), body.frame()).await;
+            let frame = frame.unwrap().unwrap().unwrap().into_data().unwrap();
+            reader.write_all(&frame).unwrap();
+            reader.flush().unwrap();
+        }
+        reader.get_mut().clear();
+    }
+    // A client that leaves ends what makes the pieces.
+    drop(body);
+    assert!(sender.is_closed());
+}
+
+#[tokio::test]
+async fn a_compressed_stream_takes_no_piece_that_nobody_reads() {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut body = compressed(receiver).await;
+    // What cannot be made smaller.
+    let mut noise = vec![0; 100_000];
+    aws_lc_rs::rand::fill(&mut noise).unwrap();
+    let noise = Bytes::from(noise);
+    sender.try_send(Ok(noise.clone())).unwrap();
+    body.frame().await.unwrap().unwrap();
+    sender.try_send(Ok(noise.clone())).unwrap();
+    body.frame().await.unwrap().unwrap();
+    assert!(
+        sender.try_send(Ok(noise)).is_err(),
+        "the second waits for the first"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_no_complete_compressed_one() {
+    let (sender, receiver) = mpsc::channel(2);
+    sender.try_send(Ok(Bytes::from("a line\n"))).unwrap();
+    sender.try_send(Err(std::io::Error::other("lost"))).unwrap();
+    drop(sender);
+    assert!(compressed(receiver).await.collect().await.is_err());
 }
