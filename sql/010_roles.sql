@@ -50,6 +50,9 @@ $$;
 
 alter role snackbase_gateway noinherit;
 alter role snackbase_owner noinherit;
+-- Its statements name the schema of everything that is not Postgres' own. Names are looked up nowhere else, and the path need not be
+-- found out anew whenever it takes the role of an operation.
+alter role snackbase_gateway set search_path = pg_catalog, pg_temp;
 
 grant snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete,
       snackbase_member, snackbase_admin, snackbase_superadmin

@@ -237,7 +237,10 @@ impl Database {
         arguments: &[Argument<'_>],
     ) -> Result<Option<Row>, Error> {
         let flight = Flight::start(self.pool.get().await.map_err(no_connection)?);
-        let introduction = caller.introduction();
+        let mut introduction = caller.introduction();
+        if statement.reads_records() {
+            introduction.without_origin();
+        }
         let mut parameters: Vec<Argument<'_>> = Vec::with_capacity(arguments.len() + 1);
         parameters.push(&introduction);
         parameters.extend_from_slice(arguments);

@@ -142,11 +142,23 @@ pub struct Introduction<'a> {
     pub(crate) streams: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ip_address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<&'a Signature>,
+}
+
+impl Introduction<'_> {
+    /// Leaves out where the request came from, which only the trail keeps.
+    pub(crate) fn without_origin(&mut self) {
+        self.request_id = None;
+        self.ip_address = None;
+        self.user_agent = None;
+    }
 }
 
 impl Caller {
@@ -433,8 +445,7 @@ mod tests {
         assert!(user.get("account").is_none() && user.get("streams").is_none());
         assert_eq!(
             json(&Caller::gateway()),
-            serde_json::json!({ "kind": "system", "request_id": null, "ip_address": null,
-                "user_agent": "snackbase-gateway" })
+            serde_json::json!({ "kind": "system", "user_agent": "snackbase-gateway" })
         );
     }
 }

@@ -164,3 +164,13 @@ statements! {
     SuperadminExists = "select case when snackbase.enter($1, 'auth') then snackbase.superadmin_exists() end";
     SuperadminCreate = "select case when snackbase.enter($1, 'auth') then snackbase.superadmin_create($2, $3, $4) end";
 }
+
+impl Statement {
+    /// Whether it reads records and does nothing else, so that nothing of where the request came from is kept.
+    pub(super) fn reads_records(self) -> bool {
+        matches!(
+            self,
+            Statement::RecordsList | Statement::RecordsView | Statement::RecordsAggregate
+        )
+    }
+}
