@@ -2,11 +2,11 @@
 
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 
@@ -19,7 +19,7 @@ struct Kept {
 }
 
 thread_local! {
-    static KEPT: RefCell<HashMap<(TypeId, pg_sys::Oid), Kept>> = RefCell::new(HashMap::new());
+    static KEPT: RefCell<FxHashMap<(TypeId, pg_sys::Oid), Kept>> = RefCell::new(FxHashMap::default());
     /// Relations that changed since somebody looked. The callback may come at any time, also while `KEPT` is borrowed.
     static CHANGED: Cell<Vec<pg_sys::Oid>> = const { Cell::new(Vec::new()) };
     static LISTENS: Cell<bool> = const { Cell::new(false) };
@@ -51,6 +51,14 @@ pub fn get<T: 'static>(
         );
     });
     Ok(value)
+}
+
+/// Whether what [`get`] gave last is still so: no relation changed since.
+pub fn is_current() -> bool {
+    let changed = CHANGED.take();
+    let none = changed.is_empty();
+    CHANGED.set(changed);
+    none
 }
 
 fn forget_changed() {

@@ -13,7 +13,7 @@ use pgrx::prelude::*;
 
 use crate::context::uuid_of;
 use crate::error::Error;
-use crate::{guc, spi};
+use crate::{guc, people, spi};
 
 /// Somebody a rule is tried for.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -156,34 +156,18 @@ fn named(name: &str) -> Result<Role, Error> {
     })
 }
 
-/// The role of a user who was not introduced yet, or None.
-///
-/// # Errors
-/// [`Error::Spi`].
-pub fn role_of(user: &str, account: &str) -> Result<Option<Role>, Error> {
-    look_up(Some(user), Some(account))
-}
-
 fn look_up(user: Option<&str>, account: Option<&str>) -> Result<Option<Role>, Error> {
     let (Some(user), Some(account)) = (user.and_then(uuid_of), account.and_then(uuid_of)) else {
         return Ok(None);
     };
-    let statement = "
-        select r.id, r.name
-          from snackbase.users u
-          join snackbase.roles r on r.id operator(pg_catalog.=) u.role_id
-         where u.id operator(pg_catalog.=) $1 and u.account_id operator(pg_catalog.=) $2 and u.is_active";
-    spi::select_as_owner(statement, &[user.into(), account.into()], |rows| {
-        rows.into_iter()
-            .next()
-            .map(|row| {
-                Ok(Role {
-                    id: row.get::<i32>(1)?,
-                    name: row.get::<String>(2)?.unwrap_or_default(),
-                })
-            })
-            .transpose()
-    })
+    let Some(user) = people::active_user(user, account)? else {
+        return Ok(None);
+    };
+    let name = people::role_name(user.role)?;
+    Ok(name.map(|name| Role {
+        id: Some(user.role),
+        name,
+    }))
 }
 
 /// The id of the caller's role.

@@ -1,9 +1,14 @@
 //! API keys: whose a key is, and that it was used. The gateway tells the hash of what was presented; everything else about the
 //! caller is what the tables say now. Contract `identity.md` §3.4.
 
-use pgrx::datum::Uuid;
+use std::ffi::CStr;
+
+use pgrx::datum::{TimestampWithTimeZone, Uuid};
+use pgrx::pg_sys;
 
 use crate::error::Error;
+use crate::keyed::{self, Keyed, Values};
+use crate::people::{self, User};
 use crate::{context, spi};
 
 /// `auth_method` of a caller who presented an API key.
@@ -14,82 +19,116 @@ pub struct Key {
     id: Uuid,
     /// The account of its owner.
     pub account_id: Uuid,
-    /// Its last use is a minute ago or more, and this transaction may write.
-    stale: bool,
-}
-
-/// The user behind a key.
-pub struct Owner {
-    /// Id.
+    /// Its owner.
     pub user_id: Uuid,
-    /// Address.
-    pub email: String,
 }
 
-/// Keys that may be used, and what is known of their owners; `place` is the condition that finds one.
-macro_rules! usable_keys {
-    ($place:literal) => {
-        concat!(
-            "
-select k.id, k.account_id, k.key_hash, u.id, u.email,
-       (s.last_used_at is null or s.last_used_at operator(pg_catalog.<) (pg_catalog.clock_timestamp() operator(pg_catalog.-) interval '1 minute'))
-           and pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'off'
-  from snackbase.api_keys k
-  join snackbase.users u on u.id operator(pg_catalog.=) k.user_id and u.account_id operator(pg_catalog.=) k.account_id
-  left join snackbase.api_key_uses s on s.key_id operator(pg_catalog.=) k.id and s.account_id operator(pg_catalog.=) k.account_id
- where k.is_active and u.is_active
-   and (k.expires_at is null or k.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())
-   and ",
-            $place
-        )
-    };
+/// A key as it is stored, usable or not.
+struct Stored {
+    key: Key,
+    hash: String,
+    prefix: String,
+    usable: bool,
 }
 
-const BY_ID: &str =
-    usable_keys!("k.id operator(pg_catalog.=) $1 and k.prefix operator(pg_catalog.=) 'sb_ak.'");
-const BY_HASH: &str =
-    usable_keys!("k.key_hash operator(pg_catalog.=) $1 and k.prefix operator(pg_catalog.=) 'sb_sk_'");
+/// What [`Stored`] reads.
+const COLUMNS: &[&str] = &[
+    "id",
+    "account_id",
+    "user_id",
+    "key_hash",
+    "prefix",
+    "is_active",
+    "expires_at",
+];
 
-/// The key of this id, if `hash` is its hash and it may be used.
+impl Stored {
+    fn read(values: &Values<'_>) -> Result<Self, Error> {
+        let expires: Option<TimestampWithTimeZone> = values.get(6);
+        Ok(Stored {
+            key: Key {
+                id: values.want(0)?,
+                account_id: values.want(1)?,
+                user_id: values.want(2)?,
+            },
+            hash: values.want(3)?,
+            prefix: values.want(4)?,
+            usable: values.want::<bool>(5)? && expires.is_none_or(|instant| i64::from(instant) > now()),
+        })
+    }
+}
+
+struct ById(Stored);
+
+impl Keyed for ById {
+    const TABLE: &'static CStr = c"api_keys";
+    const KEY: &'static CStr = c"api_keys_pkey";
+    const COLUMNS: &'static [&'static str] = COLUMNS;
+
+    fn read(values: &Values<'_>) -> Result<Self, Error> {
+        Stored::read(values).map(ById)
+    }
+}
+
+struct ByHash(Stored);
+
+impl Keyed for ByHash {
+    const TABLE: &'static CStr = c"api_keys";
+    const KEY: &'static CStr = c"api_keys_key_hash_key";
+    const COLUMNS: &'static [&'static str] = COLUMNS;
+
+    fn read(values: &Values<'_>) -> Result<Self, Error> {
+        Stored::read(values).map(ByHash)
+    }
+}
+
+struct LastUse(Option<i64>);
+
+impl Keyed for LastUse {
+    const TABLE: &'static CStr = c"api_key_uses";
+    const KEY: &'static CStr = c"api_key_uses_pkey";
+    const COLUMNS: &'static [&'static str] = &["last_used_at"];
+
+    fn read(values: &Values<'_>) -> Result<Self, Error> {
+        let last: Option<TimestampWithTimeZone> = values.get(0);
+        Ok(LastUse(last.map(i64::from)))
+    }
+}
+
+/// Microseconds since 2000-01-01.
+fn now() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
+}
+
+/// The key of this id, if `hash` is its hash and it may be used, and its owner.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`]: unknown, wrong, revoked and expired keys, and keys of inactive users, all look alike.
-pub fn key(id: Uuid, hash: &str) -> Result<(Key, Owner), Error> {
-    spi::select_as_owner(BY_ID, &[id.into()], |rows| pick(rows, hash))
+pub fn key(id: Uuid, hash: &str) -> Result<(Key, User), Error> {
+    // Ids are unique per account, and which account it is only the key says.
+    let found = keyed::first::<ById>(&[id.into()], |ById(stored)| same(&stored.hash, hash))?;
+    with_owner(found.map(|ById(stored)| stored), "sb_ak.")
 }
 
 /// A key of an original instance (`sb_sk_…`), which is found by its hash alone. Only superadmins have any.
 ///
 /// # Errors
 /// As [`key`], and [`Error::KeyRestricted`].
-pub fn legacy_key(hash: &str) -> Result<(Key, Owner), Error> {
-    let (key, owner) = spi::select_as_owner(BY_HASH, &[hash.into()], |rows| pick(rows, hash))?;
+pub fn legacy_key(hash: &str) -> Result<(Key, User), Error> {
+    let found = keyed::find::<ByHash>(&[keyed::Key::Text(hash)])?;
+    let (key, owner) = with_owner(found.map(|ByHash(stored)| stored), "sb_sk_")?;
     match key.account_id.to_string() == context::SYSTEM_ACCOUNT {
         true => Ok((key, owner)),
         false => Err(Error::KeyRestricted),
     }
 }
 
-fn pick(rows: spi::Rows<'_>, hash: &str) -> Result<(Key, Owner), Error> {
-    for row in rows {
-        let stored: String = row.get(3)?.unwrap_or_default();
-        if !same(&stored, hash) {
-            continue;
-        }
-        let missing = || Error::Internal("a key without id, account or owner".into());
-        return Ok((
-            Key {
-                id: row.get(1)?.ok_or_else(missing)?,
-                account_id: row.get(2)?.ok_or_else(missing)?,
-                stale: row.get(6)?.unwrap_or(false),
-            },
-            Owner {
-                user_id: row.get(4)?.ok_or_else(missing)?,
-                email: row.get(5)?.unwrap_or_default(),
-            },
-        ));
-    }
-    Err(Error::Unauthenticated)
+fn with_owner(found: Option<Stored>, prefix: &str) -> Result<(Key, User), Error> {
+    let usable = found.filter(|stored| stored.usable && stored.prefix == prefix);
+    let key = usable.ok_or(Error::Unauthenticated)?.key;
+    let owner = people::active_user(key.user_id, key.account_id)?.ok_or(Error::Unauthenticated)?;
+    Ok((key, owner))
 }
 
 /// Whether two hashes are the same, in a time that does not depend on where they differ.
@@ -101,6 +140,9 @@ fn same(stored: &str, presented: &str) -> bool {
         .fold(0, |difference, (a, b)| std::hint::black_box(difference | (a ^ b)));
     stored.len() == presented.len() && difference == 0
 }
+
+/// In microseconds.
+const MINUTE: i64 = 60_000_000;
 
 /// Whoever finds the row locked leaves it: somebody else is noting the same minute.
 const NOTE_USE: &str = "
@@ -115,14 +157,21 @@ update snackbase.api_key_uses s
  where s.key_id operator(pg_catalog.=) o.key_id and s.account_id operator(pg_catalog.=) o.account_id";
 
 impl Key {
-    /// Notes that the key is used, once a minute at most.
+    /// Notes that the key is used, once a minute at most, unless the transaction only reads.
     ///
     /// # Errors
     /// [`Error::Spi`].
     pub fn note_use(&self) -> Result<(), Error> {
-        if !self.stale {
+        // SAFETY: reads a global of the transaction.
+        if unsafe { pg_sys::XactReadOnly } {
             return Ok(());
         }
-        spi::as_owner(|| spi::update(NOTE_USE, &[self.id.into(), self.account_id.into()], |_| Ok(())))
+        let last =
+            keyed::find::<LastUse>(&[self.id.into(), self.account_id.into()])?.and_then(|LastUse(last)| last);
+        if last.is_some_and(|last| last >= now() - MINUTE) {
+            return Ok(());
+        }
+        let arguments = [self.id.into(), self.account_id.into()];
+        spi::as_owner(|| spi::update(NOTE_USE, &arguments, |_| Ok(())))
     }
 }

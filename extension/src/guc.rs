@@ -35,11 +35,20 @@ impl Setting {
     /// The value in force, or `None` when it was never set or is empty. (A transaction-local value reads back as the
     /// empty string afterwards, not as NULL.)
     pub fn get(&self) -> Option<String> {
-        let value = self.value.get()?;
-        if value.is_empty() {
-            None
-        } else {
-            Some(value.to_string_lossy().into_owned())
+        let value = self.text();
+        (!value.is_empty()).then(|| value.to_string_lossy().into_owned())
+    }
+
+    /// The value in force, which nobody may set as long as it is looked at.
+    fn text(&self) -> &CStr {
+        // SAFETY: Postgres keeps NULL or a NUL-terminated text here, until the setting is set.
+        unsafe {
+            let value = *self.value.as_ptr();
+            if value.is_null() {
+                c""
+            } else {
+                CStr::from_ptr(value)
+            }
         }
     }
 
@@ -48,7 +57,7 @@ impl Setting {
     /// # Errors
     /// 42501, raised by Postgres, when the current role may not set the parameter; 22023 for a NUL byte.
     pub fn set_local(&self, value: &str) -> Result<(), Error> {
-        if self.get().as_deref().unwrap_or_default() == value {
+        if self.text().to_bytes() == value.as_bytes() {
             return Ok(());
         }
         set_config_local(self.name, value)

@@ -17,13 +17,16 @@ mod collections;
 mod context;
 mod credentials;
 mod doctor;
+mod enter;
 mod error;
 mod explain;
 mod fresh;
 mod guc;
 mod json;
+mod keyed;
 mod macros;
 mod masking;
+mod people;
 mod permissions;
 mod policies;
 mod query;
@@ -199,7 +202,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/090_doctor.sql",
     name = "doctor",
-    requires = ["subjects", context::_is_preloaded, doctor::version]
+    requires = ["subjects", enter::_is_preloaded, doctor::version]
 );
 extension_sql_file!(
     "../../sql/095_doors.sql",
@@ -217,7 +220,7 @@ extension_sql_file!(
 extern "C-unwind" fn _PG_init() {
     guc::disable_backtraces();
     guc::register();
-    context::remember_preloading();
+    enter::remember_preloading();
     if guc::is_preloading() {
         audit::worker::register();
     }

@@ -11,7 +11,8 @@ use snackbase_core::schema::{Requirement, WRITES};
 
 use crate::caller::{Identity, Trial};
 use crate::collections::Collection;
-use crate::context::{Signature, uuid_of};
+use crate::context::uuid_of;
+use crate::enter::Signature;
 use crate::error::Error;
 use crate::{caller, guc, spi};
 

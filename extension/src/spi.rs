@@ -6,7 +6,6 @@
 pub mod scan;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -17,6 +16,7 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::spi::{OwnedPreparedStatement, SpiHeapTupleData, SpiTupleTable};
 
 use pgrx::{PgBuiltInOids, PgOid, PgTryBuilder, Spi};
+use rustc_hash::FxHashMap;
 
 use crate::error::{Error, state_of};
 use crate::json::JsonText;
@@ -41,7 +41,7 @@ struct Key {
 }
 
 thread_local! {
-    static PLANS: RefCell<HashMap<Key, Rc<OwnedPreparedStatement>>> = RefCell::new(HashMap::new());
+    static PLANS: RefCell<FxHashMap<Key, Rc<OwnedPreparedStatement>>> = RefCell::new(FxHashMap::default());
 }
 
 /// Runs a statement that reads and hands its rows to `read`. Several calls of one SQL function see one snapshot

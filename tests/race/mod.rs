@@ -1,5 +1,6 @@
 //! What many connections at once must not break.
 
+mod callers;
 mod erasure;
 mod ledger;
 mod schema;

@@ -374,14 +374,11 @@ impl Ledger {
                 pg_sys::simple_table_tuple_insert(self.table, *slot);
             } else if let Some(insert) = (*(*self.table).rd_tableam).multi_insert {
                 let command = pg_sys::GetCurrentCommandId(true);
-                insert(
-                    self.table,
-                    slots.as_mut_ptr(),
-                    slots.len() as c_int,
-                    command,
-                    0,
-                    ptr::null_mut(),
-                );
+                let (table, count) = (self.table, slots.len() as c_int);
+                // (guarded, as pgrx's own bindings are: a Postgres error becomes a panic)
+                pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                    insert(table, slots.as_mut_ptr(), count, command, 0, ptr::null_mut());
+                });
             }
             for slot in slots.iter() {
                 pg_sys::ExecInsertIndexTuples(

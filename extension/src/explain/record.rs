@@ -19,7 +19,7 @@ use crate::context::{self, Context, Operation};
 use crate::error::Error;
 use crate::json::JsonText;
 use crate::macros::Registry;
-use crate::{guc, permissions, query, spi};
+use crate::{enter, guc, permissions, query, spi};
 
 /// The answer, in the order in which it is read.
 #[derive(Serialize)]
@@ -48,7 +48,7 @@ struct Policy {
 
 pub fn explain(name: &str, operation: &str, record_id: &str, caller: &str) -> Result<JsonText, Error> {
     let operation = operation_of(operation)?;
-    let identity = context::identify(caller)?;
+    let identity = enter::identify(caller)?;
     let collection = collections::open(name)?;
     let id = query::uuid_value(record_id)
         .ok_or(Error::RecordNotFound)?
