@@ -32,9 +32,9 @@ async function freePort() {
   });
 }
 
-/** A fresh database, and a gateway in front of it, with further settings. */
-export async function startGateway(settings = {}) {
-  psql(`create database ${database} template ${env.SNACKBASE_TEST_TEMPLATE}`, 'postgres');
+/** A gateway in front of a new database, which is a copy of the one with only the extension in it; with further settings. */
+export async function startGateway(settings = {}, name = database, template = env.SNACKBASE_TEST_TEMPLATE) {
+  psql(`create database ${name} template ${template}`, 'postgres');
   const port = await freePort();
   const child = spawn(env.SNACKBASE_TEST_GATEWAY, ['serve'], {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -42,7 +42,7 @@ export async function startGateway(settings = {}) {
       SNACKBASE_HOST: '127.0.0.1',
       SNACKBASE_PORT: String(port),
       SNACKBASE_DATABASE_URL:
-        `postgres://snackbase_gateway:${env.SNACKBASE_TEST_GATEWAY_PASSWORD}@127.0.0.1:${env.PGPORT}/${database}`,
+        `postgres://snackbase_gateway:${env.SNACKBASE_TEST_GATEWAY_PASSWORD}@127.0.0.1:${env.PGPORT}/${name}`,
       SNACKBASE_SECRET_KEY: 'bench-secret-bench-secret-bench-secret-bench-secret',
       SNACKBASE_RATE_LIMIT_ENABLED: 'false',
       SNACKBASE_LOG_LEVEL: 'error',

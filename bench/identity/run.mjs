@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
-  bind, caller, gatewayPassword, head, line, load, middle, number, pgbench, psql, register, rounds, say, scratch, seconds, share,
+  bind, caller, connections, gatewayPassword, head, line, load, middle, number, pgbench, psql, register, rounds, say, scratch, seconds, share,
   startGateway, superadmin, wrk,
 } from '../lib.mjs';
 
@@ -50,6 +50,12 @@ const idle = memory('VmRSS');
 function times(pid) {
   const numbers = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ').map(Number);
   return { parent: numbers[1], own: (numbers[11] + numbers[12]) * 10, ended: (numbers[13] + numbers[14]) * 10 };
+}
+/** Until nobody is connected to the database but the gateway: processor time counts when a backend has ended. */
+async function quiet() {
+  const asked = "select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name = 'pgbench'";
+  while (psql(asked, 'postgres') !== '0') await new Promise((resolve) => { setTimeout(resolve, 20); });
+  await new Promise((resolve) => { setTimeout(resolve, 100); });
 }
 const postmaster = Number(readFileSync(join(psql('show data_directory'), 'postmaster.pid'), 'utf8').split('\n')[0]);
 /** Processor time of the server so far: what other programs on the machine take does not count. */
@@ -134,10 +140,10 @@ const statistics = Object.entries(taken).map(([cause, list]) => {
 });
 
 say('Measuring: what introducing a caller adds');
-const introduction = (more) => JSON.stringify({ user_id: person.user, account_id: person.account, ip_address: '127.0.0.1', ...more });
+const introduction = (more) => JSON.stringify({ user_id: person.user, account_id: person.account, ...more });
 const callers = {
   session: introduction({ kind: 'user', session_id: session }),
-  'API key': JSON.stringify({ kind: 'api_key', key_id: keyId, key_hash: createHash('sha256').update(key).digest('hex'), ip_address: '127.0.0.1' }),
+  'API key': JSON.stringify({ kind: 'api_key', key_id: keyId, key_hash: createHash('sha256').update(key).digest('hex') }),
 };
 const grouped = join(scratch, 'grouped.sql');
 const groupedEnter = join(scratch, 'grouped.enter.sql');
@@ -148,6 +154,19 @@ const entered = (file, who) => pgbench(file, 'snackbase_gateway', gatewayPasswor
 const ids = psql(`select string_agg(md5('1-' || n)::uuid::text, ' ') from generate_series(1, ${rows}, 50) as n`);
 writeFileSync(join(scratch, 'session'), `authorization ${person.token} ${ids}\n`);
 writeFileSync(join(scratch, 'key'), `x-api-key ${key} ${ids}\n`);
+// The same gateway in front of a copy of the database in which nobody is introduced: every connection is a view of the person's
+// account as the login of `bind` is, and `enter` has become the cheapest function that answers yes.
+const copy = 'bench_without';
+psql(`select pg_terminate_backend(pid) from pg_stat_activity where datname = 'bench' and pid <> pg_backend_pid()`, 'postgres');
+const without = await startGateway({}, copy, 'bench');
+psql(`alter event trigger snackbase_guard_ddl disable;
+  create or replace function snackbase.enter(caller json, operation text) returns boolean language internal as 'textne';
+  grant execute on function snackbase.enter(json, text) to snackbase_view;
+  alter role snackbase_gateway in database ${copy} set role = 'snackbase_view';
+  alter role snackbase_gateway in database ${copy} set snackbase.auth_method = 'jwt';
+  alter role snackbase_gateway in database ${copy} set snackbase.account_id = '${person.account}';
+  alter role snackbase_gateway in database ${copy} set snackbase.user_id = '${person.user}';
+  select pg_terminate_backend(pid) from pg_stat_activity where datname = '${copy}' and pid <> pg_backend_pid()`, copy);
 const questions = {
   bare: () => pgbench(join(here, 'get.sql'), 'bench_view', 'bench'),
   session: () => entered(join(here, 'get.enter.sql'), 'session'),
@@ -155,18 +174,44 @@ const questions = {
   bareGroups: () => pgbench(grouped, 'bench_view', 'bench'),
   sessionGroups: () => entered(groupedEnter, 'session'),
   keyGroups: () => entered(groupedEnter, 'API key'),
-  wrkSession: () => wrk(gateway, join(here, 'get.lua'), 'session'),
-  wrkKey: () => wrk(gateway, join(here, 'get.lua'), 'key'),
 };
+/** Measures once: what `ask` tells, and the processor time of Postgres and of a gateway for each request, in µs. */
+async function once(ask, asked) {
+  await quiet();
+  const spent = () => server() + (asked ? times(asked.pid).own : 0);
+  const before = spent();
+  const result = ask();
+  await quiet();
+  if (result.failed) throw new Error(`${result.failed} requests failed`);
+  return { ...result, cost: ((spent() - before) * 1000) / (result.rate * seconds) };
+}
 const measured = Object.fromEntries(Object.keys(questions).map((name) => [name, []]));
 for (let round = 0; round < rounds; round += 1) {
-  for (const [name, ask] of Object.entries(questions)) {
-    const before = server();
-    const result = ask();
-    measured[name].push({ ...result, cost: ((server() - before) * 1000) / (result.rate * seconds) });
-  }
+  for (const [name, ask] of Object.entries(questions)) measured[name].push(await once(ask));
 }
 const got = Object.fromEntries(Object.entries(measured).map(([name, list]) => [name, middle(list)]));
+// With and without in turn, and the middle of the differences: from one minute to the next the machine is not equally fast.
+const median = (list) => list.sort((a, b) => a - b)[Math.floor(list.length / 2)];
+async function compare(credential, clients) {
+  const pairs = [];
+  for (let round = 0; round < 2 * rounds + 1; round += 1) {
+    const [bare, full] = [
+      await once(() => wrk(without, join(here, 'get.lua'), credential, clients), without),
+      await once(() => wrk(gateway, join(here, 'get.lua'), credential, clients), gateway),
+    ];
+    pairs.push({ bare, full });
+  }
+  const change = (value) => median(pairs.map(({ bare, full }) => value(full) / value(bare) - 1));
+  const both = (value, digits) => ['bare', 'full'].map((which) => median(pairs.map((pair) => value(pair[which]))).toFixed(digits)).join(' → ');
+  return [
+    both(({ rate }) => rate, 0), share(-change(({ rate }) => rate)), both(({ p50 }) => p50, 3), share(change(({ p50 }) => p50)),
+    both(({ cost: each }) => each, 0), share(change(({ cost: each }) => each)),
+  ];
+}
+const compared = [];
+for (const [title, credential] of [['a session', 'session'], ['an API key', 'key']]) {
+  for (const clients of [1, connections]) compared.push(line([title, clients, ...await compare(credential, clients)]));
+}
 const more = (row, than) => `${((row.cost / than.cost - 1) * 100).toFixed(0)} %`;
 const cost = (title, row, than) => line([title, number(row.rate), row.p50.toFixed(2), row.p99.toFixed(2), row.cost.toFixed(0), than ? more(row, than) : '']);
 
@@ -207,12 +252,12 @@ ${cost('with groups, without `enter`', got.bareGroups)}
 ${cost('with groups, a session', got.sessionGroups, got.bareGroups)}
 ${cost('with groups, an API key', got.keyGroups, got.bareGroups)}
 
-Through the gateway, by \`wrk\`:
+The same through the gateway, by \`wrk\`, without \`enter\` → with it. Without: the gateway is the same, and so is its statement, but every connection is bound
+as above and \`enter\` is replaced by a function that does nothing. ${2 * rounds + 1} rounds of ${seconds} s each, in turn; differences are the middle ones of the rounds'.
 
-${line(['', 'req/s', 'p50 ms', 'p99 ms'])}
-${line(['---', '--:', '--:', '--:'])}
-${line(['a session', number(got.wrkSession.rate), got.wrkSession.p50.toFixed(2), got.wrkSession.p99.toFixed(2)])}
-${line(['an API key', number(got.wrkKey.rate), got.wrkKey.p50.toFixed(2), got.wrkKey.p99.toFixed(2)])}
+${line(['', 'connections', 'req/s', 'fewer', 'p50 ms', 'more', 'processor time, µs', 'more'])}
+${line(['---', '--:', '--:', '--:', '--:', '--:', '--:', '--:'])}
+${compared.join('\n')}
 `;
 writeFileSync(join(here, 'RESULTS.md'), report);
 console.log(report);
