@@ -2,8 +2,8 @@
 //!
 //! Every request asks who its caller is, and that is always a row or two by their primary keys. The executor takes several times
 //! as long to get ready for such a question as to answer it, so it is left out: the index is asked, as the executor would ask it,
-//! with the snapshot of the calling statement, or a new one if the transaction has written. Neither grants nor row security are looked at: these are the few questions about
-//! identity that a caller may ask but not answer by reading the tables.
+//! with the snapshot of the calling statement, or a new one if the transaction has written. Neither grants nor row security are
+//! looked at: these are the few questions about identity that a caller may ask but not answer by reading the tables.
 //!
 //! Where a row was found is remembered, and looked at first the next time. Nothing else is remembered: the row that stands there
 //! counts if the snapshot sees it and if it has the key, and a changed row stands elsewhere. So nothing can go stale.
