@@ -1,10 +1,12 @@
 //! API keys: whose a key is, and that it was used. The gateway tells the hash of what was presented; everything else about the
 //! caller is what the tables say now. Contract `identity.md` §3.4.
 
+use std::cell::RefCell;
 use std::ffi::CStr;
 
 use pgrx::datum::{TimestampWithTimeZone, Uuid};
 use pgrx::pg_sys;
+use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 use crate::keyed::{self, Keyed, Values};
@@ -144,6 +146,17 @@ fn same(stored: &str, presented: &str) -> bool {
 /// In microseconds.
 const MINUTE: i64 = 60_000_000;
 
+/// Of how many keys a backend remembers the last use.
+const MANY: usize = 1000;
+
+/// Id and account of a key.
+type Name = [[u8; 16]; 2];
+
+thread_local! {
+    /// When keys were used last as far as this backend saw: for a minute from then it need not look again.
+    static SEEN: RefCell<FxHashMap<Name, i64>> = RefCell::new(FxHashMap::default());
+}
+
 /// Whoever finds the row locked leaves it: somebody else is noting the same minute.
 const NOTE_USE: &str = "
 update snackbase.api_key_uses s
@@ -166,9 +179,19 @@ impl Key {
         if unsafe { pg_sys::XactReadOnly } {
             return Ok(());
         }
-        let last =
-            keyed::find::<LastUse>(&[self.id.into(), self.account_id.into()])?.and_then(|LastUse(last)| last);
-        if last.is_some_and(|last| last >= now() - MINUTE) {
+        let name = [*self.id.as_bytes(), *self.account_id.as_bytes()];
+        let fresh = |last: &i64| *last >= now() - MINUTE;
+        if SEEN.with_borrow(|seen| seen.get(&name).is_some_and(fresh)) {
+            return Ok(());
+        }
+        let found = keyed::find::<LastUse>(&[self.id.into(), self.account_id.into()])?;
+        if let Some(last) = found.and_then(|LastUse(last)| last).filter(fresh) {
+            SEEN.with_borrow_mut(|seen| {
+                if seen.len() >= MANY {
+                    seen.clear();
+                }
+                seen.insert(name, last);
+            });
             return Ok(());
         }
         let arguments = [self.id.into(), self.account_id.into()];
