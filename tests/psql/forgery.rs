@@ -18,6 +18,21 @@ async fn stranger(world: &World) -> String {
 }
 
 #[tokio::test]
+async fn the_gateway_looks_names_up_in_pg_catalog_alone() {
+    let world = World::new().await;
+    let superuser = world.database.superuser().await;
+    superuser
+        .batch_execute("create function public.stand_in(x int) returns int language sql return x; grant execute on function public.stand_in to public")
+        .await
+        .expect("a function can be made");
+    let gateway = world.database.gateway_role().await;
+    assert_eq!(gateway.state_of("select stand_in(1)").await, "42883");
+    // Also after an operation role was taken, whose own settings do not count.
+    let taken = r#"select case when snackbase.enter('{"kind": "anonymous", "account": "acme"}', 'view') then current_setting('search_path') end"#;
+    assert_eq!(gateway.value(taken).await, "pg_catalog, pg_temp");
+}
+
+#[tokio::test]
 async fn a_forged_setting_is_refused() {
     let world = World::new().await;
     world

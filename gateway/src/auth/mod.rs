@@ -440,6 +440,12 @@ mod tests {
             origin,
             signature: None,
         });
+        let mut reading = anonymous.introduction();
+        reading.without_origin();
+        assert_eq!(
+            serde_json::to_value(reading).unwrap_or_default(),
+            serde_json::json!({ "kind": "anonymous", "account": "acme" })
+        );
         assert_eq!(user["kind"], "user");
         assert_eq!(user["session_id"], "00000000-0000-0000-0000-000000000000");
         assert!(user.get("account").is_none() && user.get("streams").is_none());
