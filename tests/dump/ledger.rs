@@ -8,38 +8,41 @@ use snackbase_e2e::{
 };
 
 use super::{CONTENTS, same};
-use crate::{crash::signed, seal::key};
+use crate::{
+    crash::signed,
+    psql::{blocks, root},
+    seal::key,
+};
 
 const TRANSACTIONS: usize = 80;
 
-/// A way of dumping and restoring.
-struct Way {
-    /// Also the name of the database.
-    name: &'static str,
-    /// Arguments of pg_dump.
-    dump: &'static [&'static str],
-    /// Arguments of each pg_restore in turn.
-    restores: &'static [&'static [&'static str]],
-}
+/// The two ways of docs/operating.md §3, in its order: in one go, and with several workers. Also the names of the databases.
+const WAYS: [&str; 2] = ["whole", "workers"];
 
-/// A restore by several workers goes in sections: pg_dump does not know that the references of collections, which are tables
-/// of their own, need the rows of `accounts`, a table of the extension, and workers would not wait for these.
-const WAYS: [Way; 2] = [
-    Way {
-        name: "whole",
-        dump: &["--format=custom"],
-        restores: &[&[]],
-    },
-    Way {
-        name: "sections",
-        dump: &["--format=directory", "--jobs=3"],
-        restores: &[
-            &["--jobs=3", "--section=pre-data"],
-            &["--jobs=3", "--section=data"],
-            &["--jobs=3", "--section=post-data"],
-        ],
-    },
-];
+/// Dump and restore exactly as docs/operating.md §3 says.
+async fn follow_the_document(way: &str, from: &Cluster, to: &Cluster) {
+    let document = root().join("docs/operating.md");
+    let document = std::fs::read_to_string(document).expect("docs/operating.md");
+    let (_, section) = document
+        .split_once("## 3. Backup and restore")
+        .expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("its end");
+    let index = WAYS.iter().position(|name| *name == way).expect("a way");
+    let block = &blocks(section, "sh")[index];
+    let (dump, restore) = block.split_once("\n\n").expect("to dump, and to restore");
+    assert!(dump.ends_with(" snackbase"), "{dump}");
+    let dump = dump.replace(" snackbase", " drill");
+    // Both ways go to one cluster.
+    let restore = ["createdb ", "--dbname=", "psql "]
+        .iter()
+        .fold(restore.to_owned(), |steps, before| {
+            steps.replace(&format!("{before}snackbase"), &format!("{before}{way}"))
+        });
+    assert!(restore.contains(way), "{restore}");
+    let place = from.file(way);
+    from.script(&place, &dump).run().await;
+    to.script(&place, &restore).run().await;
+}
 
 /// What a sealer does not add to.
 fn without_blocks(contents: &str) -> String {
@@ -56,7 +59,7 @@ async fn blocks_and_what_they_do_not_cover_yet_move_to_another_cluster() {
     let mut from = Cluster::create("dumped", settings).await;
     // In one of the databases a sealer works as soon as the extension is there: a restore is no time for it, either.
     let to =
-        format!("{settings}\nsnackbase.audit_databases = 'sections'\nsnackbase.audit_seal_interval_ms = 10");
+        format!("{settings}\nsnackbase.audit_databases = 'workers'\nsnackbase.audit_seal_interval_ms = 10");
     let mut to = Cluster::create("restored", &to).await;
     // A key outlives its cluster.
     let (file, _public) = key::keygen(&from.directory("keys"), "drill").await;
@@ -80,31 +83,11 @@ async fn blocks_and_what_they_do_not_cover_yet_move_to_another_cluster() {
     let contents = session.value(&session.value(CONTENTS).await).await;
     let identity = session.value("select snackbase._system_identifier()").await;
 
-    for Way { name, dump, restores } in WAYS {
-        let file = from.file(name);
-        from.client("pg_dump")
-            .args(dump.iter().copied())
-            .arg("--file")
-            .arg(&file)
-            .arg("drill")
-            .run()
-            .await;
-        to.superuser("postgres")
-            .await
-            .batch_execute(&format!("create database {name}"))
-            .await
-            .expect("a new database");
-        for restore in restores {
-            to.client("pg_restore")
-                .args(restore.iter().copied())
-                .args(["--exit-on-error", "--dbname", name])
-                .arg(&file)
-                .run()
-                .await;
-        }
+    for name in WAYS {
+        follow_the_document(name, &from, &to).await;
         let session = to.superuser(name).await;
         let restored = session.value(&session.value(CONTENTS).await).await;
-        if name == "sections" {
+        if name == "workers" {
             same(name, &without_blocks(&restored), &without_blocks(&contents));
         } else {
             same(name, &restored, &contents);

@@ -6,13 +6,7 @@ use std::path::{Path, PathBuf};
 use snackbase_e2e::{Database, Gateway, PASSWORD};
 use tokio::process::Command;
 
-use super::blocks;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ lies in the repository")
-}
+use super::{blocks, root};
 
 #[tokio::test]
 async fn the_tour_of_the_readme_works() {

@@ -70,8 +70,15 @@ async fn compare(name: &str) {
     );
 }
 
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the repository")
+}
+
 /// The fenced blocks of a Markdown text in one language.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(text: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}");
     let mut found = Vec::new();
     let mut open: Option<String> = None;
@@ -95,9 +102,7 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
 /// Every block marked `sql` runs, from top to bottom of its document, in a database with the extension.
 #[tokio::test]
 async fn the_sql_of_the_documentation_runs() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ lies in the repository");
+    let root = root();
     let mut documents: Vec<PathBuf> = vec![root.join("README.md")];
     let mut folder = tokio::fs::read_dir(root.join("docs"))
         .await

@@ -184,6 +184,21 @@ impl Cluster {
         program
     }
 
+    /// Steps for a shell that stops at the first failure, with the programs of the server at hand, connected as the superuser.
+    /// They work in `place`, which is made when it is missing and belongs to the owner of the cluster.
+    pub fn script(&self, place: &Path, steps: &str) -> Program {
+        std::fs::create_dir_all(place)
+            .and_then(|()| std::os::unix::fs::chown(place, Some(self.owner.0), Some(self.owner.1)))
+            .expect("a folder for the script");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut program = self.client("/bin/sh").args(["-euc", steps]);
+        program
+            .command
+            .current_dir(place)
+            .env("PATH", format!("{}:{path}", self.bin.display()));
+        program
+    }
+
     /// Where a file of the cluster's owner can be made.
     pub fn file(&self, name: &str) -> PathBuf {
         self.home.join(name)
