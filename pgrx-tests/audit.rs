@@ -235,6 +235,50 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_row_keeps_the_key_that_its_history_has() {
+        let scene = Scene::with_notes();
+        let (ada, account) = (&scene.ada.id, &scene.ada.account);
+        let group = |name: &str| {
+            ask(&format!(
+                "insert into snackbase.groups (account_id, name) values ('{account}', '{name}') returning id"
+            ))
+            .answer()
+        };
+        let (one, two) = (group("one"), group("two"));
+        run(&format!(
+            "insert into snackbase.users_groups (account_id, group_id, user_id) values ('{account}', '{one}', '{ada}')"
+        ))
+        .says("1");
+        // superadmins hold UPDATE on these tables, and no row security keeps them from it
+        for (statement, addressed) in [
+            (
+                format!("users_groups set group_id = '{two}'"),
+                format!("group_id = '{one}'"),
+            ),
+            (
+                "groups set id = gen_random_uuid()".to_owned(),
+                format!("id = '{two}'"),
+            ),
+            (
+                "groups set account_id = '00000000-0000-0000-0000-000000000000'".to_owned(),
+                format!("id = '{two}'"),
+            ),
+        ] {
+            let statement = format!("update snackbase.{statement} where {addressed}");
+            for outcome in [scene.root.run("superadmin", &statement), run(&statement)] {
+                outcome
+                    .refused("42501")
+                    .saying("a record cannot change its id or account");
+            }
+        }
+        run(&format!(
+            "update snackbase.groups set id = id, description = 'd' where id = '{two}'"
+        ))
+        .says("1");
+        verified();
+    }
+
+    #[pg_test]
     fn cascades_and_cleared_references_are_recorded() {
         let scene = Scene::with_notes();
         for (name, action) in [("owned", "cascade"), ("loose", "set_null")] {

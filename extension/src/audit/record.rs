@@ -195,6 +195,11 @@ impl Recorder {
         let Some(values) = after.or(before) else {
             return Ok(());
         };
+        if let (Some(old), Some(new)) = (before, after)
+            && self.moves(old, new)
+        {
+            return Err(Error::RecordMoved);
+        }
         let subjects = match self.subject {
             None => None,
             Some(column) => {
@@ -273,6 +278,26 @@ impl Recorder {
             self.identify(values, row);
         }
         Ok(())
+    }
+
+    /// Whether an update gives a row another key or account. It would end one history without a word, and begin another in the
+    /// middle.
+    fn moves(&self, old: Values, new: Values) -> bool {
+        let account = match self.account {
+            Account::Column(index) => Some(index),
+            Account::System => None,
+        };
+        self.keys.iter().copied().chain(account).any(|index| {
+            let column = &self.columns[index].column;
+            match (old.get(column), new.get(column)) {
+                (None, None) => false,
+                // SAFETY: both are values of this column.
+                (Some(old), Some(new)) => unsafe {
+                    !column.is_same(old, new) && column.text(old, false) != column.text(new, false)
+                },
+                _ => true,
+            }
+        })
     }
 
     /// Whose values a row holds.
