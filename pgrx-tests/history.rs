@@ -255,6 +255,29 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_collection_has_the_name_it_was_given() {
+        let scene = Scene::new();
+        let fields = r#""create_rule": "", "fields": [{"name": "title", "type": "text"}]"#;
+        scene.collection(&format!(r#"{{"name": "BlogPosts", {fields}}}"#));
+        let id = scene.ada.created("BlogPosts", r#"{"title": "a"}"#);
+        let before = now();
+        scene
+            .root
+            .ask("superadmin", "select snackbase.collection_drop('BlogPosts')")
+            .answer();
+        scene.collection(&format!(r#"{{"name": "blogPosts", {fields}}}"#));
+        let again = scene.ada.created("blogPosts", r#"{"title": "b"}"#);
+        for (at, name, id) in [(before, "BlogPosts", id), (now(), "blogPosts", again)] {
+            let records = past(&scene.ada.account, &at);
+            assert_eq!(records.len(), 1);
+            assert_eq!(
+                (&records[0]["collection"], &records[0]["record"]["id"]),
+                (&name.into(), &id.into())
+            );
+        }
+    }
+
+    #[pg_test]
     fn only_readers_of_the_account_look_back() {
         let scene = Scene::with_notes();
         let hers = scene.ada.created("notes", r#"{"title": "hers"}"#);

@@ -150,6 +150,32 @@ mod tests {
     }
 
     #[pg_test]
+    fn the_schema_is_found_whatever_letters_the_name_has() {
+        let (scene, eve) = with_people();
+        scene.collection(
+            r#"{"name": "StaffMembers", "create_rule": "", "fields": [{"name": "town", "type": "text"},
+                {"name": "mail", "type": "email", "pii": true, "mask_type": "email"}]}"#,
+        );
+        let id = scene
+            .ada
+            .created("StaffMembers", r#"{"town": "Ulm", "mail": "john@example.com"}"#);
+        eve.ask(
+            "audit",
+            &format!(
+                "select string_agg(new_value, ' ' order by id) from snackbase.audit_log
+                  where record_id = '{id}' and column_name in ('town', 'mail')"
+            ),
+        )
+        .says("Ulm j***@example.com");
+        let record = format!("select snackbase.record_at('StaffMembers', '{id}', clock_timestamp())");
+        let record = eve.ask("audit", &record).json();
+        assert_eq!(
+            (&record["town"], &record["mail"]),
+            (&json!("Ulm"), &json!("j***@example.com"))
+        );
+    }
+
+    #[pg_test]
     fn values_of_a_field_that_is_gone_are_masked_in_full() {
         let (scene, eve) = with_people();
         let id = scene.ada.created("people", PERSON);

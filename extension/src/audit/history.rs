@@ -62,7 +62,7 @@ fn record(
     };
     let definitions = Definitions::read(Some(collection))?;
     let table = names::table(collection);
-    if definitions.fields(&table, at).is_none() {
+    if definitions.collection(&table, at).is_none() {
         return Err(Error::CollectionNotFound(collection.to_owned()));
     }
     let statement = format!("{CHANGES} and c.table_name = $3 and c.record_id = $4 order by c.record_version");
@@ -80,7 +80,7 @@ fn record(
 }
 
 fn require(collection: &str, at: TimestampWithTimeZone) -> Result<(), Error> {
-    match Definitions::read(Some(collection))?.fields(&names::table(collection), at) {
+    match Definitions::read(Some(collection))?.collection(&names::table(collection), at) {
         Some(_) => Ok(()),
         None => Err(Error::CollectionNotFound(collection.to_owned())),
     }
@@ -173,6 +173,8 @@ struct Event {
     /// The change that tells it.
     id: i64,
     at: TimestampWithTimeZone,
+    /// The collection as it is written; the table has it in lower case.
+    name: String,
     /// The fields that have a column from then on; `None`: the table went.
     fields: Option<Vec<Field>>,
 }
@@ -183,7 +185,8 @@ struct Definitions(HashMap<String, Vec<Event>>);
 impl Definitions {
     /// Reads it from the trail, as the owner: definitions belong to all accounts.
     fn read(collection: Option<&str>) -> Result<Definitions, Error> {
-        let mut tables: HashMap<String, String> = HashMap::new();
+        // By the id of the definition.
+        let mut collections: HashMap<String, String> = HashMap::new();
         let mut events: HashMap<String, Vec<Event>> = HashMap::new();
         let system = context::uuid_of(SYSTEM_ACCOUNT);
         spi::select_as_owner(
@@ -211,15 +214,22 @@ impl Definitions {
                     if let Some(name) = new("name")
                         && collection.is_none_or(|wanted| wanted == name)
                     {
-                        tables.insert(record.clone(), names::table(name));
+                        collections.insert(record.clone(), name.to_owned());
                     }
-                    let Some(table) = tables.get(&record) else { continue };
+                    let Some(name) = collections.get(&record) else {
+                        continue;
+                    };
                     let fields = match (operation.as_str(), new("schema")) {
                         ("DELETE", _) => None,
                         (_, Some(schema)) => Some(stored(schema)?),
                         (_, None) => continue,
                     };
-                    events.entry(table.clone()).or_default().push(Event { id, at, fields });
+                    events.entry(names::table(name)).or_default().push(Event {
+                        id,
+                        at,
+                        name: name.clone(),
+                        fields,
+                    });
                 }
                 Ok(())
             },
@@ -231,10 +241,10 @@ impl Definitions {
         self.0.get(table).map_or(&[], Vec::as_slice)
     }
 
-    /// The fields of a table at an instant; `None` when there was no such table.
-    fn fields(&self, table: &str, at: TimestampWithTimeZone) -> Option<&[Field]> {
+    /// The collection of a table at an instant, and its fields; `None` when there was no such table.
+    fn collection(&self, table: &str, at: TimestampWithTimeZone) -> Option<(&str, &[Field])> {
         let event = self.events(table).iter().rev().find(|event| event.at <= at)?;
-        event.fields.as_deref()
+        Some((&event.name, event.fields.as_deref()?))
     }
 }
 
@@ -249,7 +259,7 @@ fn stored(schema: &str) -> Result<Vec<Field>, Error> {
 
 /// A record that has been replayed.
 struct PastRecord {
-    table: String,
+    collection: String,
     record: String,
 }
 
@@ -349,7 +359,7 @@ impl Replay {
         let Some(image) = self.image.take() else {
             return Ok(None);
         };
-        let Some(fields) = self.definitions.fields(&table, at) else {
+        let Some((collection, fields)) = self.definitions.collection(&table, at) else {
             return Ok(None);
         };
         let account = image.get("account_id").cloned().flatten();
@@ -403,7 +413,10 @@ impl Replay {
             member(name, None)?;
         }
         record.push('}');
-        Ok(Some(PastRecord { table, record }))
+        Ok(Some(PastRecord {
+            collection: collection.to_owned(),
+            record,
+        }))
     }
 }
 
@@ -490,9 +503,8 @@ impl Iterator for Past {
     fn next(&mut self) -> Option<JsonText> {
         let _limit = TimePerPart::begin();
         let past = self.record().unwrap_or_else(|error| raise(error))?;
-        let collection = past.table.strip_prefix("col_").unwrap_or(&past.table);
         let mut out = String::from("{\"collection\":");
-        write_text(&mut out, collection);
+        write_text(&mut out, &past.collection);
         out.push_str(",\"record\":");
         out.push_str(&past.record);
         out.push('}');

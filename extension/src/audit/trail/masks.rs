@@ -20,7 +20,7 @@ use crate::spi;
 /// What the caller sees of the values of each table.
 pub struct Masks {
     clear: bool,
-    /// The fields of a collection by its name; none for a collection that is gone.
+    /// The fields of a collection by its name in lower case, as its table has it; none for a collection that is gone.
     fields: HashMap<String, Option<Vec<Field>>>,
 }
 
@@ -86,7 +86,7 @@ pub fn sees_everything() -> Result<bool, Error> {
 
 fn fields(collection: &str) -> Result<Option<Vec<Field>>, Error> {
     let schema = spi::select_as_owner(
-        "select c.schema::pg_catalog.text from snackbase.collections c where c.name operator(pg_catalog.=) $1",
+        "select c.schema::pg_catalog.text from snackbase.collections c where pg_catalog.lower(c.name) operator(pg_catalog.=) $1",
         &[collection.into()],
         |rows| {
             rows.into_iter()
