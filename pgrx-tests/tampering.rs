@@ -26,6 +26,20 @@ mod tests {
     extension_sql!(
         r#"
 -- What audit_verify() finds after `statement`, which is undone.
+create function tests.damage(statement text, scope text) returns text language plpgsql as $$
+declare
+    found text;
+begin
+    alter event trigger snackbase_guard_ddl disable;
+    alter table snackbase.audit_change disable trigger user;
+    execute statement;
+    execute format('select string_agg(concat_ws('' '', v.kind, v.table_name, v.record_id, v.expected, v.actual), '', '') from snackbase.audit_verify(%s) v', scope)
+       into found;
+    raise exception 'undo';
+exception when raise_exception then
+    return found;
+end
+$$;
 create function tests.damage(statement text) returns text language plpgsql as $$
 declare
     found text;
@@ -135,6 +149,8 @@ $$;
             "es_username = 'x'",
             "es_timestamp = now()",
             "extra_metadata = '{\"a\": 1}'",
+            "hash_version = 1",
+            "column_count = column_count + 1",
             "columns = (columns::jsonb - 1)::json",
             "columns = (columns::jsonb || '[[\"stars\", null, \"9\"]]')::json",
             "columns = (jsonb_build_array(columns -> 1, columns -> 0) || (columns::jsonb - 0 - 0))::json",
@@ -257,6 +273,55 @@ $$;
         .answer();
         ask("select concat_ws(' ', kind, expected, actual) from snackbase.audit_verify()")
             .says("live title = c title = quiet");
+    }
+
+    #[pg_test]
+    fn a_table_without_its_recorder_is_found_whatever_became_of_its_rows() {
+        let (scene, _) = with_history();
+        scene.collection(
+            r#"{"name": "Spare", "fields": [{"name": "pin", "type": "text", "options": {"audit": "hash"}}]}"#,
+        );
+        findings("");
+        let off = "alter event trigger snackbase_guard_drop disable;
+                   alter table snackbase.col_notes disable trigger user; alter table snackbase.users disable trigger user;";
+        for (damage, expected) in [
+            (
+                "drop trigger audit_insert on snackbase.col_notes; update snackbase.col_notes set title = 'forged'",
+                "live col_notes recorder(id)",
+            ),
+            (
+                "drop trigger audit_insert on snackbase.users; update snackbase.users set role_id = 1, password_hash = 'forged'",
+                "live users recorder(id, password_hash)",
+            ),
+            ("drop table snackbase.col_spare cascade", "live col_spare recorder(id, pin=hash)"),
+            (
+                "alter trigger audit_insert on snackbase.col_spare rename to gone",
+                "live col_spare recorder(id, pin=hash)",
+            ),
+            // Another one in its place: of the wrong function, or one that keeps nothing.
+            (
+                "drop trigger audit_insert on snackbase.col_spare;
+                 create trigger audit_insert before insert on snackbase.col_spare
+                    for each row execute function suppress_redundant_updates_trigger()",
+                "live col_spare recorder(id, pin=hash)",
+            ),
+            (
+                "drop trigger audit_insert on snackbase.col_notes;
+                 create trigger audit_insert after insert on snackbase.col_notes referencing new table as new_rows
+                    for each statement execute function snackbase._audit_record('id', 'title=skip');
+                 update snackbase.col_notes set title = 'forged'",
+                "live col_notes recorder(id) recorder(id, title=skip)",
+            ),
+        ] {
+            let seen = |scope: &str| {
+                ask(&format!(
+                    "select tests.damage($s${off} {damage}$s$, $s${scope}$s$)"
+                ))
+                .answer()
+            };
+            assert_eq!(seen(""), expected, "{damage}");
+            assert_eq!(seen("from_block => 1"), expected, "{damage}");
+        }
     }
 
     #[pg_test]

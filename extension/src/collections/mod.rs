@@ -27,6 +27,7 @@ use snackbase_core::schema::{Definition, FieldList, Options, Rules, parse_fields
 pub use columns::{
     Access, Readable, kind, mask_of, readable_columns, rule_schema, sees_masks, value_expression,
 };
+pub use table::recorder_arguments;
 
 use crate::context::Operation;
 use crate::error::Error;

@@ -1,7 +1,7 @@
 //! The physical table of a collection: the DDL that follows from a definition. Runs as the owner.
 
 use snackbase_core::names::{constraint, quote};
-use snackbase_core::schema::{Change, Field, Index, OnDelete, default_sql};
+use snackbase_core::schema::{Change, Field, Index, OnDelete, Options, default_sql};
 
 use super::{Collection, adopt, convert};
 use crate::error::Error;
@@ -54,11 +54,10 @@ pub fn create(collection: &Collection) -> Result<bool, Error> {
 
 /// The recorder's arguments: the key, whose values they are, and what the trail keeps of them where that is not what the
 /// column's name says ([`crate::audit`], the registry of write masks).
-pub fn recorder_arguments(collection: &Collection) -> Vec<String> {
+pub fn recorder_arguments(fields: &[Field], options: &Options) -> Vec<String> {
     let mut arguments = vec!["id".to_owned()];
-    let fields = stored(collection);
     let mut erases = false;
-    for field in fields {
+    for field in fields.iter().filter(|field| field.is_stored()) {
         if field.erasable() == Some(true) {
             erases = true;
             arguments.push(format!("{}=erasable", field.name));
@@ -66,15 +65,19 @@ pub fn recorder_arguments(collection: &Collection) -> Vec<String> {
             arguments.push(format!("{}={}", field.name, mask.name()));
         }
     }
-    if erases && let Some(subject) = &collection.definition.options.subject {
+    if erases && let Some(subject) = &options.subject {
         arguments.push(format!("*={subject}"));
     }
     arguments
 }
 
+fn arguments_of(collection: &Collection) -> Vec<String> {
+    recorder_arguments(&collection.definition.fields, &collection.definition.options)
+}
+
 /// Puts the recorder on a new table.
 fn attach_recorder(collection: &Collection) -> Result<(), Error> {
-    let arguments = recorder_arguments(collection).into_iter().map(Some).collect();
+    let arguments = arguments_of(collection).into_iter().map(Some).collect();
     spi::update(
         "select snackbase._audit_attach($1::regclass, variadic $2)",
         &[collection.relation.as_str().into(), spi::text_array(arguments)],
@@ -87,7 +90,7 @@ fn attach_recorder(collection: &Collection) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Spi`].
 pub fn renew_recorder(before: &Collection, collection: &Collection) -> Result<(), Error> {
-    if recorder_arguments(before) == recorder_arguments(collection) {
+    if arguments_of(before) == arguments_of(collection) {
         return Ok(());
     }
     for trigger in ["audit_insert", "audit_update", "audit_delete", "audit_truncate"] {

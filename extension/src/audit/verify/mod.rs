@@ -1,6 +1,7 @@
 //! `audit_verify()`: recomputes the ledger and compares it with what it speaks of.
 //!
 //! - [`records`]: record chains, every change of every record
+//! - [`recorders`]: whether every table still has its recorder
 //! - [`live`]: live rows against the last audited values
 //! - [`blocks`]: which changes a block counted, the chain of blocks
 //! - [`checkpoints`]: what was signed
@@ -16,6 +17,7 @@ mod finding;
 mod heads;
 mod imports;
 mod live;
+mod recorders;
 mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +46,7 @@ use crate::spi::scan::{self, Reader};
 /// | `link` | a change does not name the checksum of the change before it |
 /// | `gap` | a version is missing in the history of a record, or a block is missing between others |
 /// | `fork` | a version stands twice |
-/// | `live` | a live row differs from its last audited values, or is gone without an entry |
+/// | `live` | a live row differs from its last audited values, or is gone without an entry; or, without a record, a table is gone or lacks its recorder |
 /// | `missing` | a live row has no history |
 /// | `block` | a block is not what was sealed: its hash, its link, its tree; or a change stands in it that it did not count |
 /// | `truncated` | a block counted more changes than there are, or a checkpoint more blocks |
@@ -272,7 +274,15 @@ fn verify_records(
 ) -> Result<(), Error> {
     let chains = Chains::prepare(reader)?;
     let events = schema::events(reader)?;
-    let mut tables: BTreeMap<String, Option<Vec<String>>> = tables(reader)?;
+    let present = recorders::present(reader)?;
+    // Once, however the accounts are divided.
+    if wanted.to_id.is_none() && scope.bounds.0.is_none() {
+        recorders::check(reader, &present, report)?;
+    }
+    let mut tables: BTreeMap<String, Option<Vec<String>>> = present
+        .into_iter()
+        .map(|(table, arguments)| (table, Some(arguments)))
+        .collect();
     if let Some(condition) = range.of_changes(wanted) {
         let open = |name: &str| match tables.get(name) {
             Some(arguments) if wanted.to_id.is_none() => {
@@ -301,26 +311,6 @@ fn verify_records(
         chains.whole_table(&table, accounts, events, live, report)?;
     }
     Ok(())
-}
-
-/// The tables with a recorder, with the arguments of its trigger.
-fn tables(reader: &Reader) -> Result<BTreeMap<String, Option<Vec<String>>>, Error> {
-    let mut scan = reader.scan(
-        "select c.relname::text, rtrim(encode(g.tgargs, 'escape'), '\\000')
-           from pg_catalog.pg_trigger g
-           join pg_catalog.pg_class c on c.oid = g.tgrelid
-          where g.tgname = 'audit_insert' and c.relnamespace = 'snackbase'::regnamespace",
-        &[],
-    )?;
-    let mut tables = BTreeMap::new();
-    while scan.advance() {
-        let arguments = scan.text(1).unwrap_or_default().split("\\000").map(str::to_owned);
-        tables.insert(
-            scan.text(0).unwrap_or_default().to_owned(),
-            Some(arguments.collect()),
-        );
-    }
-    Ok(tables)
 }
 
 /// Locks the audited tables against changes of their definition, as pg_dump does, until the transaction ends. A table that

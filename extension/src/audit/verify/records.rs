@@ -20,7 +20,8 @@ use crate::spi::scan::{Query, Reader, Scan};
 const COLUMNS: &str = "
     c.account_id, c.table_name, c.record_id, c.record_version, c.id, c.system_identifier, c.xid, c.operation, c.columns,
     c.previous_hash, c.checksum, c.auth_method, c.es_reason, c.es_timestamp, c.es_username, c.extra_metadata::text,
-    c.ip_address, c.occurred_at, c.request_id, c.user_agent, c.user_email, c.user_id, c.user_name";
+    c.ip_address, c.occurred_at, c.request_id, c.user_agent, c.user_email, c.user_id, c.user_name,
+    c.hash_version::bigint, c.column_count::bigint";
 const ACCOUNT: usize = 0;
 const TABLE: usize = 1;
 const RECORD: usize = 2;
@@ -32,6 +33,8 @@ const OPERATION: usize = 7;
 const CHANGED: usize = 8;
 const PREVIOUS: usize = 9;
 const CHECKSUM: usize = 10;
+const HASH_VERSION: usize = 23;
+const COLUMN_COUNT: usize = 24;
 
 /// Which accounts have a history in which table, in order: by a walk over the edges of the unique index, with as many steps
 /// as there are pairs.
@@ -341,6 +344,21 @@ impl<'c, 'r> Walk<'c, 'r> {
     ) -> Result<(), Error> {
         let stored = row.bytes(CHECKSUM).unwrap_or_default();
         report.saw(here.change, columns.map_or(0, <[_]>::len));
+        // What is not under the hash, but follows from what is.
+        let form = |version: i64, columns: usize| format!("hash version {version}, {columns} columns");
+        let expected = form(ledger::HASH_VERSION.into(), columns.map_or(0, <[_]>::len));
+        let actual = form(
+            row.int(HASH_VERSION).unwrap_or_default(),
+            usize::try_from(row.int(COLUMN_COUNT).unwrap_or_default()).unwrap_or_default(),
+        );
+        if expected != actual {
+            report.push(Finding {
+                expected: Some(expected),
+                actual: Some(actual),
+                ..self.finding("checksum", here, report)?
+            });
+            return Ok(());
+        }
         let computed = match columns {
             Some(columns) => checksum(row, here, &self.table, columns),
             None => None,
