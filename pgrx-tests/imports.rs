@@ -248,6 +248,31 @@ mod tests {
     }
 
     #[pg_test]
+    fn nothing_is_added_to_an_import_later() {
+        let scene = Scene::new();
+        let import_id = import(&scene, &log(VECTORS)).json()["import_id"]
+            .as_i64()
+            .expect("an id");
+        let mut more = log(VECTORS).remove(0);
+        more["id"] = json!(10);
+        for id in [import_id, import_id + 1] {
+            let statement = format!(
+                "select snackbase.audit_import_add({id}, 1, {})",
+                lines(&[more.clone()])
+            );
+            scene
+                .root
+                .ask("superadmin", &statement)
+                .refused("22023")
+                .saying(&format!(
+                    "import {id} was not begun in this transaction, or is finished: nothing is added to a log later"
+                ));
+        }
+        ask("select count(*) from snackbase.audit_import_entry").says("2");
+        ask("select count(*) from snackbase.audit_verify()").says("0");
+    }
+
+    #[pg_test]
     fn an_imported_log_is_read_by_its_account_and_never_changed() {
         let scene = Scene::new();
         import(&scene, &log(&scene.ada.account)).answer();

@@ -53,7 +53,7 @@ struct Read {
 /// `audit_log`, in the order of their ids. `first_line` is the number of the first of them, for messages. Answers how many
 /// breaks they have.
 ///
-/// Errors: 22023 a line that is no entry, with its number.
+/// Errors: 22023 an import that was not begun in this transaction, or is finished; a line that is no entry, with its number.
 #[pg_extern(volatile, parallel_unsafe)]
 fn audit_import_add(import_id: i64, first_line: i64, lines: Vec<String>) -> Result<i64, ErrorReport> {
     Ok(add(import_id, first_line, &lines)?)
@@ -85,6 +85,12 @@ fn _audit_import_notarise(import_id: i64) -> Result<i64, ErrorReport> {
     Ok(number.ok_or_else(|| Error::Internal("an import without an entry is not notarised".into()))?)
 }
 
+/// Whether lines may be added to an import. None is committed without its result (`_audit_import_complete`), so one that has none was
+/// begun in this transaction.
+const IS_OPEN: &str = "
+select exists (select from snackbase.audit_import i where i.id = $1)
+       and not exists (select from snackbase.audit_import_result r where r.import_id = $1)";
+
 const BEFORE: &str = "
 select e.id, e.checksum
   from snackbase.audit_import_entry e
@@ -111,6 +117,14 @@ select $1, b.id::bigint, b.account_id::uuid, b.kind, b.expected, b.actual
   from unnest($2, $3, $4, $5, $6) as b(id, account_id, kind, expected, actual)";
 
 fn add(import_id: i64, first_line: i64, lines: &[String]) -> Result<i64, Error> {
+    let is_open = spi::select_latest(IS_OPEN, &[import_id.into()], |rows| {
+        Ok(rows.first().get_one::<bool>()?.unwrap_or(false))
+    })?;
+    if !is_open {
+        return Err(Error::Malformed(format!(
+            "import {import_id} was not begun in this transaction, or is finished: nothing is added to a log later"
+        )));
+    }
     let mut before = spi::select(BEFORE, &[import_id.into()], |rows| {
         let before = rows.into_iter().next();
         before
