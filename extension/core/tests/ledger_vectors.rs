@@ -174,10 +174,8 @@ fn version_1_encodes_as_the_original() {
         String::from_utf8(entry.pre_image()).expect("ASCII")
     };
     let text = "\"\\/\u{8}\t\n\u{c}\r\0\u{1f}~\u{7f}\u{80}é€😀";
-    let encoded = r#""new_value": "\"\\/\b\t\n\f\r\u0000\u001f~"#.to_owned()
-        + "\u{7f}"
-        + r"\u0080\u00e9\u20ac\ud83d\ude00";
-    assert!(image(&|e| e.new_value = Some(text.into())).contains(&encoded));
+    let encoded = r#""new_value": "\"\\/\b\t\n\f\r\u0000\u001f~\u007f\u0080\u00e9\u20ac\ud83d\ude00"#;
+    assert!(image(&|e| e.new_value = Some(text.into())).contains(encoded));
     for (timestamp, encoded) in [
         ("2026-01-02T03:04:05", "2026-01-02T03:04:05"),
         ("2026-01-02 03:04:05.000000+00:00", "2026-01-02T03:04:05"),

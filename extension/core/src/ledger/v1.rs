@@ -162,7 +162,7 @@ fn string(buffer: &mut Vec<u8>, text: &str) {
     for c in text.chars() {
         match c {
             '"' | '\\' => escape(buffer, c as u16),
-            ' '..='\u{7f}' => buffer.push(c as u8),
+            ' '..='~' => buffer.push(c as u8),
             _ => c
                 .encode_utf16(&mut [0; 2])
                 .iter()
