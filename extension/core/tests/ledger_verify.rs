@@ -69,7 +69,7 @@ fn an_export() {
     let file = folder.file("export.jsonl", &text);
     let keys = folder.file("keys", &format!("# ours\n\n{key}\n"));
     let clean = format!(
-        "clean: 3 changes of account 00000000-0000-0000-0000-000000000000 in 3 blocks, up to block 3 of snackbase/7/5, signed by {}\n",
+        "clean: 3 changes of account 00000000-0000-0000-0000-000000000000 in 3 blocks, from block 1 up to block 3 of snackbase/7/5, signed by {}\n",
         vkey().label()
     );
     assert_eq!(
@@ -84,6 +84,15 @@ fn an_export() {
     assert_eq!(
         run(&["export", &file, "--key", &key, "--checkpoint", &outside], ""),
         (0, clean, String::new())
+    );
+
+    // Who takes the beginning away must say so in the manifest, and the verdict repeats it.
+    let later = texts(&ledger.export(0, 2, &[])).concat();
+    let (code, out, _) = run(&["export", "-", "--key", &key], &later);
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("in 2 blocks, from block 2 up to block 3 of"),
+        "{out}"
     );
 
     let forged = folder.file("forged.jsonl", &text.replace("v2 ", "v2  "));

@@ -206,8 +206,8 @@ fn export(path: &str, arguments: &Arguments) -> Result<u64, Unusable> {
     } else {
         let (origin, key) = summary.signed.unwrap_or_default();
         print(&format!(
-            "clean: {} changes of account {} in {} blocks, up to block {} of {origin}, signed by {key}",
-            summary.changes, summary.account_id, summary.blocks, summary.size
+            "clean: {} changes of account {} in {} blocks, from block {} up to block {} of {origin}, signed by {key}",
+            summary.changes, summary.account_id, summary.blocks, summary.from_block, summary.size
         ))?;
     }
     Ok(report.found)

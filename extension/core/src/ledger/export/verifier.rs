@@ -29,6 +29,8 @@ pub struct Summary {
     pub blocks: u64,
     /// Changes and imported entries.
     pub changes: u64,
+    /// Where the export says it begins: nothing is known of blocks before, or of the account's changes in them.
+    pub from_block: u64,
     /// The size of the tree of blocks.
     pub size: u64,
     /// The origin in the checkpoint that was believed, and the key that signed it.
@@ -47,7 +49,6 @@ pub struct Verifier {
     /// In a further pass only the chains of records are looked at.
     links_only: bool,
     account: [u8; 16],
-    from_block: u64,
     /// The signed root of the tree of size `summary.size`.
     trusted: Option<Checkpoint>,
     /// Without a signed root: that of the first block's path, so that blocks are at least compared with each other.
@@ -81,7 +82,6 @@ impl Verifier {
             outside: Vec::new(),
             links_only: false,
             account: [0; 16],
-            from_block: 1,
             trusted: None,
             assumed: None,
             begun: false,
@@ -204,7 +204,7 @@ impl Verifier {
             .ok_or_else(|| Unusable::NotAnExport("its account is not a lower-case uuid".into()))?;
         self.summary.account_id = manifest.account_id.clone().into_owned();
         self.summary.size = manifest.size;
-        self.from_block = manifest.from_block;
+        self.summary.from_block = manifest.from_block;
         self.chains.partial = manifest.from_block > 1;
         let mut outside = std::mem::take(&mut self.outside);
         for (checkpoint, label, compared) in &mut outside {
@@ -375,9 +375,9 @@ impl Verifier {
         let previous_block = line.account.previous_block;
         let mut wrong = |kind, what: String| report(Finding::new(kind, Some(number), what));
         let before = self.last.map_or(0, |(number, _)| number);
-        if number <= before || number < self.from_block {
+        if number <= before || number < self.summary.from_block {
             wrong(Kind::Block, "blocks do not come in their order".into());
-        } else if self.last.is_none() && previous_block < self.from_block {
+        } else if self.last.is_none() && previous_block < self.summary.from_block {
             // The blocks before are not part of this export.
         } else if previous_block > before && previous_block < number {
             let what = format!("block {previous_block} has changes of the account, and is not here");
