@@ -294,6 +294,11 @@ fn the_python_program_agrees() {
         ("change", without("{\"change\"", 4), "missing\t2\t-"),
         ("block", without("{\"block\"", 2), "block\t1\t-"),
         ("end", without("{\"end\"", 1), "truncated\t4\t-"),
+        (
+            "count",
+            clean.replacen("{\"end\":{\"blocks\":3", "{\"end\":{\"blocks\":4", 1),
+            "truncated\t4\t-",
+        ),
     ] {
         let (code, out) = python(&format!("{what}.jsonl"), &export, &key).expect("it is there");
         assert!(code == 1 && out.starts_with(expected), "{what}: {code} {out}");

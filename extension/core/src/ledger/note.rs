@@ -117,7 +117,7 @@ impl VerifierKey {
         Ok(key)
     }
 
-    /// The name: for our own keys, the origin of the ledger.
+    /// The name that was given to it; it need not be the origin of a ledger.
     pub fn name(&self) -> &str {
         &self.name
     }
