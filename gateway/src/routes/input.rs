@@ -339,17 +339,17 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// Takes a parameter out, as often as it is given, in order.
+    fn texts(&mut self, name: &str) -> Vec<String> {
+        self.pairs
+            .extract_if(.., |(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+            .collect()
+    }
+
     /// Takes a parameter out. Of a repeated one the last counts.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        let mut found = None;
-        self.pairs.retain_mut(|(key, value)| {
-            let same = key == name;
-            if same {
-                found = Some(std::mem::take(value).into_owned());
-            }
-            !same
-        });
-        found
+        self.texts(name).pop()
     }
 
     /// As [`Query::text`]; given twice is a mistake, because one of them would be ignored.
@@ -366,6 +366,19 @@ impl<'a> Query<'a> {
     /// A whole number in a range.
     pub fn number(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<i64> {
         let text = self.text(name)?;
+        self.whole(name, &text, &range)
+    }
+
+    /// As [`Query::number`], of a parameter that may be given several times.
+    pub fn numbers(&mut self, name: &str, range: RangeInclusive<i64>) -> Vec<i64> {
+        let texts = self.texts(name);
+        texts
+            .iter()
+            .filter_map(|text| self.whole(name, text, &range))
+            .collect()
+    }
+
+    fn whole(&mut self, name: &str, text: &str, range: &RangeInclusive<i64>) -> Option<i64> {
         let (least, most) = (range.start(), range.end());
         match text.trim().parse::<i64>() {
             Ok(number) if number < *least => {

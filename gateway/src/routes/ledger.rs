@@ -49,7 +49,8 @@ pub async fn checkpoint(state: State, caller: Caller, uri: Uri) -> Result<String
 }
 
 /// `GET /audit-logs/ledger-export?account_id=&from_block=&checkpoint=`: everything sealed of one account (the caller's, unless
-/// said otherwise) as JSON Lines, streamed. `checkpoint`: an older block; the export then shows that it continues its checkpoint.
+/// said otherwise) as JSON Lines, streamed. `checkpoint`, as often as needed: an older block; the export then shows that it
+/// continues its checkpoint.
 pub async fn export(state: State, caller: Caller, uri: Uri) -> Result<Response, Error> {
     let wanted = for_audit_readers(&state, &caller, Wanted::of(Query::new(uri.query()))).await?;
     let arguments: [Argument<'_>; 3] = [&wanted.account, &wanted.from_block, &wanted.checkpoints];
@@ -73,7 +74,7 @@ pub async fn export(state: State, caller: Caller, uri: Uri) -> Result<Response, 
 struct Wanted {
     account: Option<Uuid>,
     from_block: i64,
-    /// One or none.
+    /// Older blocks.
     checkpoints: Vec<i64>,
 }
 
@@ -82,7 +83,7 @@ impl Wanted {
         let wanted = Wanted {
             account: query.id("account_id"),
             from_block: query.number("from_block", 1..=i64::MAX).unwrap_or(1),
-            checkpoints: query.number("checkpoint", 1..=i64::MAX).into_iter().collect(),
+            checkpoints: query.numbers("checkpoint", 1..=i64::MAX),
         };
         query.finish()?;
         Ok(wanted)
@@ -105,9 +106,9 @@ mod tests {
         let other = Wanted {
             account: Some(Uuid::from_u128(7)),
             from_block: 3,
-            checkpoints: vec![2],
+            checkpoints: vec![2, 9],
         };
-        let query = "account_id=00000000-0000-0000-0000-000000000007&from_block=3&checkpoint=2";
+        let query = "account_id=00000000-0000-0000-0000-000000000007&checkpoint=2&from_block=3&checkpoint=9";
         assert!(matches!(of(query), Ok(wanted) if wanted == other));
         for query in ["account_id=x", "from_block=0", "checkpoint=-1"] {
             assert!(matches!(of(query), Err(Error::Misfits(_))), "{query}");
