@@ -50,7 +50,7 @@ SNACKBASE_HOST=127.0.0.1 SNACKBASE_PORT="$HTTP_PORT" \
 SNACKBASE_DATABASE_URL="postgres://snackbase_gateway:$SNACKBASE_DATABASE_PASSWORD@127.0.0.1:$PGPORT/snackbase" \
 SNACKBASE_SECRET_KEY="${SNACKBASE_SECRET_KEY:?}" SNACKBASE_ENCRYPTION_KEY="${SNACKBASE_ENCRYPTION_KEY:?}" \
 SNACKBASE_SUPERADMIN_EMAIL="$email" SNACKBASE_SUPERADMIN_PASSWORD="$password" \
-    setsid "${drop[@]}" "$DATA_DIR/server/snackbase-gateway" serve &
+    env -u SNACKBASE_URL -u SNACKBASE_DATA_DIR setsid "${drop[@]}" "$DATA_DIR/server/snackbase-gateway" serve &
 gateway_pid=$!
 
 until (exec 3<>"/dev/tcp/127.0.0.1/$HTTP_PORT") 2>/dev/null; do

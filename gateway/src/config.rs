@@ -124,6 +124,22 @@ pub const SETTINGS: &[Setting] = &[
     setting("SNACKBASE_PERMISSIONS_POLICY", "text", Text("geolocation=(), microphone=(), camera=(), payment=(), usb=(), magnetometer=(), gyroscope=(), accelerometer=()"), "Permissions-Policy"),
 ];
 
+/// Whether the database would take this as an address of mail.
+fn is_address(text: &str) -> bool {
+    let plain = |part: &str| {
+        !part.is_empty() && !part.contains(|c: char| c == '@' || c.is_whitespace() || c.is_control())
+    };
+    let parts = text.split_once('@');
+    text.len() <= 254 && parts.is_some_and(|(name, host)| plain(name) && plain(host))
+}
+
+/// Those names that are meant for the gateway and are no settings: misspelled, or of another version.
+pub fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
+    names
+        .filter(|name| name.starts_with("SNACKBASE_") && SETTINGS.iter().all(|setting| setting.name != name))
+        .collect()
+}
+
 /// Where the gateway runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Environment {
@@ -293,6 +309,10 @@ impl Config {
             read.mistake("SNACKBASE_SINGLE_TENANT_MODE needs SNACKBASE_SINGLE_TENANT_ACCOUNT.");
             return None;
         };
+        let admin_email = admin_email.map(|address| address.trim().to_owned());
+        if admin_email.as_deref().is_some_and(|address| !is_address(address)) {
+            read.mistake("SNACKBASE_SINGLE_TENANT_ADMIN_EMAIL must be an address such as admin@example.com.");
+        }
         let name = name.unwrap_or_else(|| account.clone());
         Some(SingleTenant {
             account,

@@ -172,6 +172,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
         .await
         .map_err(|failure| format!("Cannot listen on {listen}: {failure}."))?;
     let stop = stop_signal().map_err(|failure| format!("Signals cannot be received: {failure}."))?;
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in config::unknown(names) {
+        tracing::warn!("{name} is set, but no setting has this name");
+    }
     tracing::info!(%listen, "listening");
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let listening = tokio::spawn({
@@ -327,7 +331,7 @@ async fn superadmin(state: &State, email: &str, password: String, force: bool) -
     };
     match created.await {
         Ok(_) => Ok(()),
-        Err(Error::Refused(refusal)) => Err(vec![format!("{}.", refusal.message.trim_end_matches('.'))]),
+        Err(Error::Refused(refusal)) => Err(vec![refusal.sentence()]),
         Err(failure) => Err(vec![format!("The superadmin was not created: {failure}.")]),
     }
 }

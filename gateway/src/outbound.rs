@@ -216,9 +216,12 @@ impl Outbound {
             policy: Arc::new(Policy::new(limits.allowed_networks.clone())),
             lookup,
         };
-        let not_pem = |_| "SNACKBASE_OUTBOUND_CA_FILE holds no certificates in PEM form.".to_owned();
         let roots = match &limits.extra_roots {
-            Some(pem) => Certificate::from_pem_bundle(pem).map_err(not_pem)?,
+            // (a file without a single one is read without error, too)
+            Some(pem) => Certificate::from_pem_bundle(pem)
+                .ok()
+                .filter(|roots| !roots.is_empty())
+                .ok_or("SNACKBASE_OUTBOUND_CA_FILE holds no certificates in PEM form.")?,
             None => Vec::new(),
         };
         let http = reqwest::Client::builder()

@@ -99,6 +99,13 @@ async fn a_superadmin_can_be_made_by_command() {
     )
     .await;
     assert!(!weak.status.success(), "{}", printed(&weak));
+    let nobody = ["create-superadmin", "--email", "nobody", "--force"];
+    let nobody = gateway(&database, &nobody, &secret).await;
+    assert!(
+        !nobody.status.success() && printed(&nobody).contains("email"),
+        "{}",
+        printed(&nobody)
+    );
     let superuser = database.superuser().await;
     let by = "select string_agg(distinct concat_ws(' ', c.user_id, c.user_email, c.auth_method, c.user_agent), ', ')
                 from snackbase.audit_change c where c.table_name = 'users'";

@@ -11,6 +11,15 @@ use crate::limits::rate::{Pattern, Rates};
 use crate::limits::{TrustedProxies, block};
 use crate::outbound;
 
+/// An origin as browsers send it: scheme, host and port in lower case. Anything else would be compared in vain.
+fn origin(text: &str) -> Option<HeaderValue> {
+    let text = text.to_ascii_lowercase();
+    let (scheme, host) = text.split_once("://")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:[]".contains(c);
+    let fits = !scheme.is_empty() && !host.is_empty() && host.chars().all(plain);
+    fits.then(|| text.parse().ok())?
+}
+
 /// Reads one variable after the other and notes the mistakes. A method that answers `None` for a variable with a default
 /// has noted one.
 pub(super) struct Reader<'a> {
@@ -145,16 +154,21 @@ impl<'a> Reader<'a> {
         list
     }
 
-    fn allowed<T: std::str::FromStr>(&mut self, name: &str, wanted: &str) -> Option<Allowed<T>> {
+    fn allowed<T>(
+        &mut self,
+        name: &str,
+        wanted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<Allowed<T>> {
         let list = self.list(name)?;
         if list.iter().any(|item| item == "*") {
             return Some(Allowed::Any);
         }
         let mut items = Vec::with_capacity(list.len());
         for item in list {
-            match item.parse() {
-                Ok(value) => items.push(value),
-                Err(_) => {
+            match parse(&item) {
+                Some(value) => items.push(value),
+                None => {
                     self.mistake(format!("{name}: \"{item}\" is not {wanted}."));
                     return None;
                 }
@@ -453,11 +467,15 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn cors(&mut self) -> Option<Cors> {
-        let origins =
-            self.allowed::<HeaderValue>("SNACKBASE_CORS_ORIGINS", "an origin such as https://example.com");
+        let wanted = "an origin such as https://example.com, without a path";
+        let origins = self.allowed("SNACKBASE_CORS_ORIGINS", wanted, origin);
         let credentials = self.switch("SNACKBASE_CORS_ALLOW_CREDENTIALS");
-        let methods = self.allowed::<Method>("SNACKBASE_CORS_ALLOW_METHODS", "a method");
-        let headers = self.allowed::<HeaderName>("SNACKBASE_CORS_ALLOW_HEADERS", "a header name");
+        let methods = self.allowed("SNACKBASE_CORS_ALLOW_METHODS", "a method", |text| {
+            text.to_ascii_uppercase().parse::<Method>().ok()
+        });
+        let headers = self.allowed("SNACKBASE_CORS_ALLOW_HEADERS", "a header name", |text| {
+            text.parse::<HeaderName>().ok()
+        });
         let cors = Cors {
             origins: origins?,
             credentials: credentials?,

@@ -126,6 +126,60 @@ fn lists_are_comma_separated_or_json() {
 }
 
 #[test]
+fn an_origin_is_what_browsers_send() {
+    let config = read(&[
+        (
+            "SNACKBASE_CORS_ORIGINS",
+            "https://App.example.com:8443, http://[::1]:3000, capacitor://localhost",
+        ),
+        ("SNACKBASE_CORS_ALLOW_METHODS", "get,PATCH"),
+    ])
+    .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    assert!(
+        matches!(&config.cors.origins, Allowed::List(origins) if origins[0] == "https://app.example.com:8443")
+    );
+    assert!(
+        matches!(&config.cors.methods, Allowed::List(methods) if methods[..] == [Method::GET, Method::PATCH])
+    );
+    for text in [
+        "example.com",
+        "https://",
+        "https://a.example/",
+        "https://a.example/app",
+        "https://*.example",
+        "null",
+    ] {
+        let found = mistakes(&[("SNACKBASE_CORS_ORIGINS", text)]);
+        let sentence = format!(
+            "SNACKBASE_CORS_ORIGINS: \"{text}\" is not an origin such as https://example.com, without a path."
+        );
+        assert_eq!(found, [sentence]);
+    }
+}
+
+#[test]
+fn who_administers_the_only_account_has_an_address() {
+    let only = [
+        ("SNACKBASE_SINGLE_TENANT_MODE", "true"),
+        ("SNACKBASE_SINGLE_TENANT_ACCOUNT", "acme"),
+    ];
+    let of = |address| mistakes(&[only[0], only[1], ("SNACKBASE_SINGLE_TENANT_ADMIN_EMAIL", address)]);
+    assert!(of(" ada@example.com ").is_empty());
+    for address in ["ada", "@example.com", "ada@", "a@b@c", "a da@example.com"] {
+        assert_eq!(
+            of(address),
+            ["SNACKBASE_SINGLE_TENANT_ADMIN_EMAIL must be an address such as admin@example.com."]
+        );
+    }
+}
+
+#[test]
+fn misspelled_settings_are_noticed() {
+    let names = ["SNACKBASE_PROT", "SNACKBASE_PORT", "PGHOST"].map(str::to_owned);
+    assert_eq!(unknown(names.into_iter()), ["SNACKBASE_PROT"]);
+}
+
+#[test]
 fn limits_have_defaults_and_refuse_nonsense() {
     let config = read(&[]).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
     let rates = config.rates.unwrap_or_else(|| panic!("limited by default"));

@@ -234,6 +234,25 @@ async fn a_server_that_says_nothing_is_given_up() {
     assert_eq!(answer.err(), Some(Failure::TimedOut));
 }
 
+#[test]
+fn a_file_without_certificates_is_refused() {
+    for pem in [
+        "",
+        "root:x:0:0:root:/root:/bin/sh\n",
+        "-----BEGIN CERTIFICATE-----\n",
+    ] {
+        let limits = Limits {
+            extra_roots: Some(pem.into()),
+            ..limits(&[])
+        };
+        let refused = Outbound::new(&limits).err();
+        assert!(
+            refused.is_some_and(|sentence| sentence.starts_with("SNACKBASE_OUTBOUND_CA_FILE")),
+            "{pem}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn other_schemes_credentials_and_plain_http_are_refused() {
     let strict = Outbound::new(&Limits {
