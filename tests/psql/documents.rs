@@ -63,6 +63,62 @@ async fn the_tour_of_the_readme_works() {
     );
 }
 
+/// The functions in the code spans of a page whose arguments are written with names and types: name, names, types.
+fn signatures(page: &str) -> Vec<(String, Vec<String>, Vec<String>)> {
+    let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let mut found = Vec::new();
+    for span in page.split('`').skip(1).step_by(2) {
+        let Some((name, rest)) = span.split_once('(').filter(|(name, _)| word(name)) else {
+            continue;
+        };
+        let arguments = rest.split_once(')').map_or("", |(arguments, _)| arguments);
+        let pairs: Option<Vec<(&str, &str)>> = arguments
+            .split(',')
+            .map(|argument| argument.split('=').next().unwrap_or_default().trim())
+            .map(|argument| argument.split(" default").next().unwrap_or_default())
+            .map(|argument| argument.split_once(' ').filter(|(name, _)| word(name)))
+            .collect();
+        let Some(pairs) = pairs else { continue };
+        let (names, types) = pairs
+            .into_iter()
+            .map(|(name, kind)| (name.to_owned(), kind.trim().to_owned()))
+            .unzip();
+        found.push((name.to_owned(), names, types));
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_page_of_the_sql_api_names_the_functions_that_there_are() {
+    let page = fs::read_to_string(root().join("docs/sql-api.md")).expect("the page");
+    let superuser = Database::fresh().await.superuser().await;
+    let documented = signatures(&page);
+    assert!(documented.len() > 100, "{} functions", documented.len());
+    let mut wrong = Vec::new();
+    for (name, names, types) in documented {
+        let sql = format!(
+            "select exists (select from pg_proc p where p.pronamespace = 'snackbase'::regnamespace and p.proname = '{name}'
+                               and p.proargnames[1:p.pronargs] = '{{{}}}'::text[]
+                               and string_to_array(p.proargtypes::text, ' ')::oid[]::regtype[] = '{{{}}}'::regtype[])",
+            names.join(","),
+            types.join(",")
+        );
+        if superuser.value(&sql).await != "t" {
+            wrong.push(format!("{name}({names:?} {types:?})"));
+        }
+    }
+    assert!(wrong.is_empty(), "there are no such functions: {wrong:#?}");
+    let functions = "select string_agg(distinct p.proname, ' ') from pg_proc p
+                      where p.pronamespace = 'snackbase'::regnamespace and p.proname !~ '^_'
+                        and p.prorettype <> all ('{trigger, event_trigger}'::regtype[])";
+    let functions = superuser.value(functions).await;
+    let missing: Vec<&str> = functions
+        .split(' ')
+        .filter(|name| !page.contains(&format!("`{name}(")))
+        .collect();
+    assert!(missing.is_empty(), "the page does not name {missing:?}");
+}
+
 /// Everything below a folder whose name ends with `.rs`.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of sources") {
