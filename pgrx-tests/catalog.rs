@@ -201,7 +201,7 @@ mod tests {
               where p.pronamespace = 'snackbase'::regnamespace and a.grantee = 0
               order by 1")
         .says(
-            "_guard_ddl\n_is_preloaded\n_macro_call\n_macro_call\n_own_ddl\n_restoring\n_signature_suffices\nabort\ncurrent_account_id\ncurrent_actor\n\
+            "_guard_ddl\n_is_preloaded\n_own_ddl\n_restoring\n_signature_suffices\nabort\ncurrent_account_id\ncurrent_actor\n\
              current_auth_method\ncurrent_role_id\ncurrent_user_email\ncurrent_user_groups\ncurrent_user_id\ncurrent_user_role\n\
              current_user_uuid\ndate_add\ndate_start\nhas_permission\nin_group\nis_audit_reader\nis_authenticated\nis_superadmin\nmask\nnum_add\nnum_divide\nnum_modulo\n\
              num_multiply\nnum_round\nnum_subtract\nrfc3339\nsees_pii\ntext_substring\ntext_substring\nversion",

@@ -147,6 +147,11 @@ pub mod tests {
             .ada
             .ask("list", "select snackbase._macro_call(null, 1)")
             .refused("22023");
+        // The function itself is for nobody: not everything that it calls is known to only read.
+        scene
+            .ada
+            .ask("list", "select snackbase.macro_odd('1', 'false')")
+            .refused("42501");
     }
 
     #[pg_test]

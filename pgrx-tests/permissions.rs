@@ -293,8 +293,17 @@ mod tests {
                 "explain (costs off) select id from snackbase.col_notes where created_at > now()",
             )
             .plan();
-        assert!(plan.contains("Index Cond: ((account_id = $0)"), "{plan}");
-        assert_eq!(plan.matches("InitPlan").count(), 2, "account and role:\n{plan}");
+        // ($0 up to PostgreSQL 16)
+        let conditions =
+            ["$0", "(InitPlan 1).col1"].map(|value| format!("Index Cond: ((account_id = {value})"));
+        assert!(
+            conditions.iter().any(|condition| plan.contains(condition)),
+            "{plan}"
+        );
+        let asked = plan
+            .lines()
+            .filter(|line| line.trim_start().starts_with("InitPlan "));
+        assert_eq!(asked.count(), 2, "account and role:\n{plan}");
         run("set local enable_seqscan = on").answer();
     }
 

@@ -261,13 +261,8 @@ alter function snackbase._macro_function_make(text, int, text) set search_path =
 alter function snackbase._macro_function_make(text, int, text) set standard_conforming_strings = on;
 alter function snackbase._macro_probe(text, int) set search_path = pg_catalog, snackbase, pg_temp;
 alter function snackbase._macro_probe(text, int) set standard_conforming_strings = on;
-alter function snackbase._macro_probe(text, int) set transaction_read_only = on;
 alter function snackbase._macro_run(bigint, json) set search_path = pg_catalog, snackbase, pg_temp;
 alter function snackbase._macro_run(bigint, json) set standard_conforming_strings = on;
-alter function snackbase._macro_run(bigint, json) set transaction_read_only = on;
-alter function snackbase.rules_test(text, json) set transaction_read_only = on;
-alter function snackbase.role_rule_test(text, json) set transaction_read_only = on;
-alter function snackbase.explain_rule(text, text, text, json) set transaction_read_only = on;
 
 -- Functions: nothing for PUBLIC except what policies and views call in the name of whoever asks.
 revoke all on all functions in schema snackbase from public;
@@ -281,8 +276,14 @@ grant execute on function
     snackbase.text_substring(text, float8), snackbase.text_substring(text, float8, float8),
     snackbase.date_start(date), snackbase.date_add(timestamptz, float8, text),
     snackbase.version(), snackbase._restoring(), snackbase._is_preloaded(), snackbase._signature_suffices(text, boolean), snackbase._own_ddl(), snackbase._guard_ddl(),
-    snackbase.abort(int, text), snackbase._macro_call(regprocedure, variadic "any"), snackbase._macro_call(regprocedure)
+    snackbase.abort(int, text)
    to public;
+-- Functions of macros have no other door. The roles whose policies call them; BI logins, in whose name the policies of a view's
+-- tables call functions; and the owner, because the actions of foreign keys run as the owner of the table: the update trigger does
+-- not bind it, but Postgres asks for the right before it evaluates the trigger's condition. `snackbase_hook`: a macro may call another.
+grant execute on function snackbase._macro_call(regprocedure, variadic "any"), snackbase._macro_call(regprocedure)
+   to snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, snackbase_reader, snackbase_bi, snackbase_superadmin,
+      snackbase_hook;
 grant execute on all functions in schema snackbase to snackbase_owner;
 grant execute on function snackbase._macro_probe(text, int), snackbase._truth(boolean), snackbase._truth(float8), snackbase._truth(text)
    to snackbase_hook;

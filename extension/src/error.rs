@@ -51,9 +51,6 @@ pub enum Error {
         /// The SQLSTATE it raised.
         state: String,
     },
-    /// The caller may not execute the function of a macro.
-    #[error("permission denied for the function of a macro")]
-    NotExecutable,
     /// An argument that no correct program sends.
     #[error("{0}")]
     Malformed(String),
@@ -296,7 +293,6 @@ impl Error {
             Error::SignatureRefused
             | Error::SecondSigner
             | Error::SignerRefused
-            | Error::NotExecutable
             | Error::Masked
             | Error::SuperadminRequired
             | Error::AdministratorRequired

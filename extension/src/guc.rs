@@ -21,7 +21,7 @@ pub use options::{
     audit_checkpoint_interval_ms, audit_databases, audit_key_file, audit_seal_interval_ms, batch_max_items,
     expand_max_depth, sorts_bare_names_descending, subject_master_key_file, subject_master_key_file_previous,
 };
-pub use scope::{CanonicalPrinting, FixedSearchPath, OwnDdl, SystemActor};
+pub use scope::{CanonicalPrinting, FixedSearchPath, OwnDdl, ReadOnly, SystemActor};
 pub use time::{TimePerPart, limit_time, unlimit_time};
 
 type Text = GucSetting<Option<CString>>;

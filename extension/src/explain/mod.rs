@@ -31,6 +31,7 @@ fn rules_validate(
 /// What a rule says about an invented record and caller; `docs/sql-api.md` §7.
 #[pg_extern(volatile, parallel_unsafe)]
 fn rules_test(rule: &str, context: JsonText) -> Result<JsonText, ErrorReport> {
+    let _reading = guc::ReadOnly::begin();
     require_superadmin()?;
     let trial = trial::run(rule, &context.0)?;
     Ok(JsonText(json!({"result": trial.value == Some(true)}).to_string()))
@@ -39,6 +40,7 @@ fn rules_test(rule: &str, context: JsonText) -> Result<JsonText, ErrorReport> {
 /// The same in the words of the roles' routes; a rule that does not compile is an answer, not an error.
 #[pg_extern(volatile, parallel_unsafe)]
 fn role_rule_test(rule: &str, context: JsonText) -> Result<JsonText, ErrorReport> {
+    let _reading = guc::ReadOnly::begin();
     require_superadmin()?;
     let answer = match trial::run(rule, &context.0) {
         Ok(trial) => json!({
@@ -59,6 +61,7 @@ fn explain_rule(
     record_id: &str,
     caller: JsonText,
 ) -> Result<JsonText, ErrorReport> {
+    let _reading = guc::ReadOnly::begin();
     require_superadmin()?;
     Ok(record::explain(collection, operation, record_id, &caller.0)?)
 }

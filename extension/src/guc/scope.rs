@@ -136,6 +136,31 @@ fn save_and_set(name: &CStr, value: &CStr) {
     }
 }
 
+/// While it lives, nothing that the transaction executes may write: 25006. What runs already, such as the INSERT whose rule is
+/// judged, is not hindered. A SET clause of a function can do this up to PostgreSQL 15 only.
+pub struct ReadOnly(bool);
+
+impl ReadOnly {
+    /// Begins a stretch of reading; stretches may nest. What runs in it cannot end it: a transaction that has a snapshot does not become
+    /// writable again (25001).
+    pub fn begin() -> ReadOnly {
+        // SAFETY: a plain global of the backend, behind the setting `transaction_read_only`. A subtransaction that begins inside
+        // inherits it, and puts it back when it ends.
+        unsafe {
+            let before = pg_sys::XactReadOnly;
+            pg_sys::XactReadOnly = true;
+            ReadOnly(before)
+        }
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        // SAFETY: as above; also right on the way out of an error, for it is what was in force before.
+        unsafe { pg_sys::XactReadOnly = self.0 };
+    }
+}
+
 thread_local! {
     static OWN_DDL: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }

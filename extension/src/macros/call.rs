@@ -15,6 +15,7 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
 use crate::error::{Error, state_of};
+use crate::guc;
 
 /// Answers that one call keeps. Beyond it they are forgotten: what has a million different arguments gains nothing.
 const MOST: usize = 10_000;
@@ -40,7 +41,7 @@ struct Argument {
 /// What the function of a macro says to these arguments, each cast to text. NULL where it says NULL.
 ///
 /// Called once for each distinct set of arguments of a statement. Errors: 22023 when the function is none of a macro, or takes
-/// another number of arguments; 42501 when the caller may not execute it; 22023 when it fails.
+/// another number of arguments; 22023 when it fails.
 #[pg_extern(
     stable,
     parallel_restricted,
@@ -117,9 +118,6 @@ impl Call {
             }
             (oid, count)
         };
-        if !may_execute(oid) {
-            return Err(Error::NotExecutable);
-        }
         let mut function = pg_sys::FmgrInfo::default();
         // SAFETY: the function exists; what is looked up with it lives as long as the plan.
         unsafe { pg_sys::fmgr_info_cxt(oid, &mut function, (*(*fcinfo).flinfo).fn_mcxt) };
@@ -149,21 +147,6 @@ impl Call {
     }
 }
 
-/// As for every function that a statement calls: the current user needs EXECUTE.
-fn may_execute(function: pg_sys::Oid) -> bool {
-    // SAFETY: reads the system caches.
-    let result = unsafe {
-        let user = pg_sys::GetUserId();
-        let mode = pg_sys::AclMode::from(pg_sys::ACL_EXECUTE);
-        #[cfg(feature = "pg15")]
-        let result = pg_sys::pg_proc_aclcheck(function, user, mode);
-        #[cfg(not(feature = "pg15"))]
-        let result = pg_sys::object_aclcheck(pg_sys::ProcedureRelationId, function, user, mode);
-        result
-    };
-    result == pg_sys::AclResult::ACLCHECK_OK
-}
-
 /// Calls the function with these texts.
 ///
 /// What it raises may hold values of rows that the caller must not see, for it is asked before anybody knows which rows those
@@ -177,6 +160,7 @@ unsafe fn ask(
     texts: &[Option<pg_sys::Datum>],
 ) -> Result<Option<bool>, Error> {
     let oid = function.fn_oid;
+    let _reading = guc::ReadOnly::begin();
     PgTryBuilder::new(AssertUnwindSafe(|| {
         // SAFETY: as promised by the caller.
         Ok(unsafe { invoke(function, texts) })

@@ -24,12 +24,6 @@ use crate::error::{Error, state_of};
 use crate::json::JsonText;
 use crate::{guc, spi};
 
-/// Who may execute the functions: the roles whose policies call them, and BI logins, in whose name the policies of a view's
-/// tables call functions. The owner, because the actions of foreign keys run as the owner of the table: the update trigger
-/// does not bind it, but Postgres asks for the right before it evaluates the trigger's condition.
-const CALLERS: &str = "snackbase_list, snackbase_view, snackbase_create, snackbase_update, snackbase_delete, \
-                       snackbase_reader, snackbase_bi, snackbase_superadmin, snackbase_owner";
-
 /// Makes or replaces the function `name` with `arity` text arguments from a body of which only PostgreSQL's part is left.
 /// Runs as `snackbase_hook`, to whom its owner lends the right to create in the schema.
 ///
@@ -54,13 +48,13 @@ fn make(name: &str, arity: usize, sql: &str) -> Result<String, Error> {
     spi::execute(&format!(
         "create or replace function {function} returns boolean
          language sql stable parallel restricted security definer
-         set search_path = pg_catalog, pg_temp set transaction_read_only = on
+         set search_path = pg_catalog, pg_temp
          begin atomic
              select snackbase._truth(t.c) from (\n{select}\n) as t(c) limit 1;
          end"
     ))?;
+    // Its one door is `_macro_call`, which sees to it that nothing is written.
     spi::execute(&format!("revoke all on function {function} from public"))?;
-    spi::execute(&format!("grant execute on function {function} to {CALLERS}"))?;
     Ok(select)
 }
 
@@ -83,6 +77,7 @@ fn signature(name: &str, arity: usize) -> String {
 /// Plans a body as `snackbase_hook` and read-only, without running it. Errors: as [`_macro_function_make`].
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 fn _macro_probe(sql: &str, arity: i32) -> Result<(), ErrorReport> {
+    let _reading = guc::ReadOnly::begin();
     let arguments = vec![None; usize::try_from(arity).unwrap_or_default()];
     Ok(refusals_of("sql_query", || {
         spi::explain(sql, arguments).map(|_| ())
@@ -95,6 +90,7 @@ fn _macro_probe(sql: &str, arity: i32) -> Result<(), ErrorReport> {
 /// Errors: P0002 no such macro · 22P02 malformed or the wrong number of arguments · what the query raises.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 fn _macro_run(id: i64, arguments: JsonText) -> Result<Option<String>, ErrorReport> {
+    let _reading = guc::ReadOnly::begin();
     Ok(run(id, &arguments.0)?)
 }
 
