@@ -70,12 +70,57 @@ async fn part11_11_50_a_signature_shows_who_when_and_what_it_means() {
         assert_eq!(entry["es_timestamp"], updates[0]["es_timestamp"]);
         assert!(entry["es_timestamp"].as_str() <= entry["occurred_at"].as_str());
     }
+    // and in what people print
+    let printed = world
+        .root
+        .with_header("accept", "application/pdf")
+        .get("/audit-logs/export?format=pdf&table_name=col_doses&operation=UPDATE")
+        .await
+        .text;
+    let at = updates[0]["es_timestamp"].as_str().unwrap_or_default();
+    let signature = format!("alice@example.com | {at} | approval: wrong dose \u{96} corrected");
+    let column = column(&printed, "Signature");
+    assert_eq!(
+        column,
+        format!("Signature{}", signature.repeat(updates.len())),
+        "{printed}"
+    );
     let created = entries(&world, &[("table_name", "col_doses"), ("operation", "CREATE")]).await;
     assert_eq!(created[0]["es_reason"], "first entry");
     assert_eq!(
         (&created[0]["es_username"], &created[0]["es_timestamp"]),
         (&Value::Null, &Value::Null)
     );
+}
+
+/// What stands below each other in a column of a PDF, its title first; bytes as Latin-1.
+fn column(document: &str, title: &str) -> String {
+    let mut place = None;
+    let mut column = String::new();
+    let mut here = "";
+    for line in document.lines() {
+        if let Some((x, _)) = line.strip_suffix(" Td").and_then(|place| place.split_once(' ')) {
+            here = x;
+        }
+        let Some(shown) = line.strip_suffix(" Tj") else {
+            continue;
+        };
+        let text = match shown.strip_prefix('<').and_then(|shown| shown.strip_suffix('>')) {
+            // a text with other characters than ASCII
+            Some(digits) => (0..digits.len() / 2)
+                .filter_map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok())
+                .map(char::from)
+                .collect(),
+            None => shown.trim_matches(['(', ')']).to_owned(),
+        };
+        if text == title {
+            place = Some(here);
+        }
+        if place == Some(here) {
+            column.push_str(&text);
+        }
+    }
+    column
 }
 
 #[tokio::test]

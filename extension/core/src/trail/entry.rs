@@ -202,9 +202,27 @@ pub fn write_json(out: &mut String, entry: &Entry<'_>, fields: &[Field], indente
     out.push_str(if indented { "\n  }" } else { "}" });
 }
 
-/// Appends the fields as a JSON array of texts, null where there is no value: one row of a table that is laid out elsewhere.
-pub fn write_texts(out: &mut String, entry: &Entry<'_>, fields: &[Field]) {
-    for (index, field) in fields.iter().enumerate() {
+/// What stands above the last column of [`write_row`].
+const SIGNATURE: &str = "Signature";
+
+/// Appends the titles of what [`write_row`] appends, as a JSON array.
+pub fn write_row_titles(out: &mut String) {
+    for (index, title) in BRIEF
+        .iter()
+        .map(|field| field.title())
+        .chain([SIGNATURE])
+        .enumerate()
+    {
+        out.push(if index == 0 { '[' } else { ',' });
+        write_text(out, title);
+    }
+    out.push(']');
+}
+
+/// Appends the eleven fields, and who signed it when and why, as a JSON array of texts, null where there is no value: one row of a table
+/// that is laid out elsewhere, for people. Source of the last: 21 CFR 11.50(b).
+pub fn write_row(out: &mut String, entry: &Entry<'_>) {
+    for (index, field) in BRIEF.iter().enumerate() {
         out.push(if index == 0 { '[' } else { ',' });
         match field.of(entry) {
             Value::Number(number) => write_optional(out, number.map(|n| n.to_string()).as_deref()),
@@ -213,7 +231,16 @@ pub fn write_texts(out: &mut String, entry: &Entry<'_>, fields: &[Field]) {
             Value::Flag(flag) => write_text(out, if flag { "true" } else { "false" }),
         }
     }
+    out.push(',');
+    write_optional(out, signature(entry).as_deref());
     out.push(']');
+}
+
+/// Who signed, when, and what it means; or a reason for change alone.
+fn signature(entry: &Entry<'_>) -> Option<String> {
+    let parts = [entry.es_username, entry.es_timestamp, entry.es_reason];
+    let parts: Vec<&str> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(" | "))
 }
 
 #[cfg(test)]
@@ -286,9 +313,42 @@ pub(super) mod tests {
     #[test]
     fn a_row_of_texts_is_json() {
         let mut out = String::new();
-        write_texts(&mut out, &ENTRY, BRIEF);
+        write_row(&mut out, &ENTRY);
         let row: Vec<Option<String>> = serde_json::from_str(&out).expect("valid JSON");
-        assert_eq!(row.len(), 11);
+        assert_eq!(row.len(), 12);
         assert_eq!((row[0].as_deref(), row[6].as_deref()), (Some("2049"), None));
+        assert_eq!(row[11], None);
+        let mut titles = String::new();
+        write_row_titles(&mut titles);
+        let titles: Vec<String> = serde_json::from_str(&titles).expect("valid JSON");
+        assert_eq!(
+            (titles.len(), titles[0].as_str(), titles[11].as_str()),
+            (12, "ID", "Signature")
+        );
+    }
+
+    #[test]
+    fn a_row_shows_who_signed_when_and_why() {
+        let last = |entry: &Entry<'_>| {
+            let mut out = String::new();
+            write_row(&mut out, entry);
+            let mut row: Vec<Option<String>> = serde_json::from_str(&out).expect("valid JSON");
+            row.pop().flatten()
+        };
+        let signed = Entry {
+            es_username: Some("b@example.com"),
+            es_timestamp: Some("2026-01-02T03:04:04Z"),
+            es_reason: Some("approval: \"typo\""),
+            ..ENTRY
+        };
+        assert_eq!(
+            last(&signed).as_deref(),
+            Some("b@example.com | 2026-01-02T03:04:04Z | approval: \"typo\"")
+        );
+        let reason = Entry {
+            es_reason: Some("typo"),
+            ..ENTRY
+        };
+        assert_eq!(last(&reason).as_deref(), Some("typo"));
     }
 }

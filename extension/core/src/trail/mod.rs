@@ -9,6 +9,6 @@ mod mask;
 mod past;
 
 pub use csv::{unneutralised, write_csv, write_csv_header};
-pub use entry::{BRIEF, Entry, FULL, Field, IMPORTED, LISTED, write_json, write_texts};
+pub use entry::{BRIEF, Entry, FULL, Field, IMPORTED, LISTED, write_json, write_row, write_row_titles};
 pub use mask::core_column;
 pub use past::write_value;

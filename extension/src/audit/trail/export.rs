@@ -22,8 +22,8 @@ const MOST_ROWS: i64 = 10_000;
 /// An export as texts: first the number of entries, then the document, piece by piece, in the order `occurred_at` desc. Called in
 /// the select list it is evaluated as it is fetched and holds one piece in memory; in FROM Postgres would collect it first.
 ///
-/// `query` has the filters of `audit_list`, `format` (`json`, `csv`, or `rows`: one JSON array of texts a line, titles first, at most
-/// 10,000 entries) and `full` (every field; default false).
+/// `query` has the filters of `audit_list`, `format` (`json`, `csv`, or `rows`: for a document with pages, one JSON array of texts a line,
+/// titles first, the signature last, at most 10,000 entries) and `full` (every field; default false).
 ///
 /// Errors: 22023 unknown format, or too many entries for `rows` · 22P02 a date that is none.
 #[pg_extern(stable, parallel_unsafe)]
@@ -121,8 +121,7 @@ impl Export {
                 Format::Json => out.push('['),
                 Format::Csv => trail::write_csv_header(&mut out, fields, !self.full),
                 Format::Rows => {
-                    let titles: Vec<&str> = fields.iter().map(|field| field.title()).collect();
-                    out.push_str(&serde_json::json!(titles).to_string());
+                    trail::write_row_titles(&mut out);
                     out.push('\n');
                 }
             }
@@ -144,7 +143,7 @@ impl Export {
                     }
                     Format::Csv => trail::write_csv(&mut out, entry, fields),
                     Format::Rows => {
-                        trail::write_texts(&mut out, entry, fields);
+                        trail::write_row(&mut out, entry);
                         out.push('\n');
                     }
                 },

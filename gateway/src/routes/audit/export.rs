@@ -61,7 +61,7 @@ impl Wanted {
         filter(&mut wanted);
         let format = wanted.query.word("format", &["csv", "json", "pdf"]);
         let format = format.unwrap_or("csv");
-        // A page has room for the eleven fields only.
+        // A page has room for the eleven fields and the signature only.
         let full = wanted.query.flag("full").unwrap_or(false) && format != "pdf";
         wanted.keep("format", Some(if format == "pdf" { "rows" } else { format }));
         wanted.keep("full", Some(full));
