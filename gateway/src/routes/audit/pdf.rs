@@ -1,7 +1,8 @@
 //! A table on pages: A4 across, in a font that every reader has, so that none is embedded.
 //!
 //! It knows no column: widths follow from what is in them. The font has the characters of Windows-1252; others, and control
-//! characters, are written as `\u{1f600}`, which is unambiguous, where a question mark would not be.
+//! characters, are written as `\u{1f600}`, which is unambiguous, where a question mark would not be. A backslash that begins the like in a
+//! value is written so, too.
 
 use pdf_writer::{Content, Finish, Name, Pdf, Rect, Ref, Str};
 
@@ -200,7 +201,11 @@ fn encode(text: &str) -> Vec<u8> {
         0x0153, 0, 0x017e, 0x0178,
     ];
     let mut encoded = Vec::with_capacity(text.len());
-    for character in text.chars() {
+    for (place, character) in text.char_indices() {
+        if character == '\\' && text[place + 1..].starts_with("u{") {
+            encoded.extend_from_slice(b"\\u{5c}");
+            continue;
+        }
         let code = u32::from(character);
         let place = HIGH.iter().position(|high| *high == code && code != 0);
         match (code, place) {
@@ -220,6 +225,7 @@ mod tests {
     fn characters_without_a_glyph_are_escaped() {
         assert_eq!(encode("aé€…"), b"a\xe9\x80\x85");
         assert_eq!(encode("日\n😀\u{81}"), b"\\u{65e5}\\u{a}\\u{1f600}\\u{81}");
+        assert_eq!(encode(r"\u{65e5} C:\users\"), br"\u{5c}u{65e5} C:\users\");
     }
 
     #[test]
