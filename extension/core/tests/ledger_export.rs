@@ -45,8 +45,47 @@ fn an_untouched_export_is_clean() {
         findings(&lines, &[&ledger.note(5), &ledger.note(3), &ledger.note(1)]),
         none
     );
+    // Nothing is sealed, so nothing is signed.
     let empty = Ledger::default();
-    assert_eq!(findings(&texts(&empty.export(0, 1, &[])), &[]), none);
+    assert_eq!(
+        findings(&texts(&empty.export(0, 1, &[])), &[]),
+        ["checkpoint - -"]
+    );
+}
+
+#[test]
+fn an_imported_entry_holds_nothing_beside_what_is_hashed() {
+    let mut ledger = five_blocks();
+    ledger.import(vec![imported(3)]);
+    let lines = texts(&ledger.export(0, 1, &[]));
+    let with = |from: &str, to: &str| -> Vec<String> {
+        let changed: Vec<String> = lines
+            .iter()
+            .map(|line| match line.starts_with("{\"imported\"") {
+                true => line.replacen(from, to, 1),
+                false => line.clone(),
+            })
+            .collect();
+        assert!(changed != lines, "nothing was changed: {from}");
+        findings(&changed, &[])
+    };
+    let instant = "2025-01-02T03:04:05\"";
+    // Other spellings of the same instant
+    for same in ["Z", "+00:00", ".0", ".000000Z"] {
+        let same = instant.replace('"', &format!("{same}\""));
+        assert_eq!(with(instant, &same), Vec::<String>::new(), "{same}");
+    }
+    // Others, which the hash of version 1 does not tell apart
+    for other in ["+09:00", "-00:00", ".0000009", ".Z", " on second thoughts"] {
+        let other = instant.replace('"', &format!("{other}\""));
+        assert!(with(instant, &other)[0].starts_with("block "), "{other}");
+    }
+    for (from, to) in [
+        (r#""b":1.5"#, r#""b":7,"b":1.5"#),
+        (r#""a":[null]"#, r#""a":[null],"b":1.5"#),
+    ] {
+        assert!(with(from, to)[0].starts_with("block "), "{to}");
+    }
 }
 
 #[test]

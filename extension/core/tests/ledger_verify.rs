@@ -94,6 +94,14 @@ fn an_export() {
         out.contains("in 2 blocks, from block 2 up to block 3 of"),
         "{out}"
     );
+    // Nothing is no proof of anything.
+    let nothing = texts(&Ledger::default().export(0, 1, &[])).concat();
+    let (code, out, _) = run(&["export", "-", "--key", &key], &nothing);
+    assert_eq!(code, 1);
+    assert!(
+        out.starts_with("checkpoint\t-\t-\tit speaks of no block"),
+        "{out}"
+    );
 
     let forged = folder.file("forged.jsonl", &text.replace("v2 ", "v2  "));
     let (code, out, _) = run(&["export", &forged, "--key", &key], "");
@@ -154,7 +162,7 @@ fn a_proof_and_a_consistency_proof() {
         run(&["consistency", &one, &three, &file, "--key", &key], ""),
         (
             0,
-            "clean: checkpoint 3 continues checkpoint 1\n".into(),
+            "clean: checkpoint 3 of snackbase/7/5 continues checkpoint 1 of snackbase/7/5\n".into(),
             String::new()
         )
     );

@@ -272,8 +272,8 @@ fn consistency(old: &str, new: &str, path: &str, arguments: &Arguments) -> Resul
     match proof.verify(&arguments.keys, &old, &new) {
         Ok((old, new)) => {
             print(&format!(
-                "clean: checkpoint {} continues checkpoint {}",
-                new.number, old.number
+                "clean: checkpoint {} of {} continues checkpoint {} of {}",
+                new.number, new.origin, old.number, old.origin
             ))?;
             Ok(0)
         }

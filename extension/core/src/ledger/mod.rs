@@ -17,6 +17,7 @@ pub mod merkle;
 pub mod note;
 pub mod proof;
 pub mod sealed;
+mod unique;
 pub mod v1;
 
 pub use canonical::write_string;

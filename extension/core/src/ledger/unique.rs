@@ -34,6 +34,15 @@ impl<'de> Visitor<'de> for Reader {
         Ok(value.into())
     }
 
+    // (whole numbers that fit; all others come by their spelling)
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Json, E> {
+        Ok(number.into())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Json, E> {
+        Ok(number.into())
+    }
+
     fn visit_str<E: Error>(self, text: &str) -> Result<Json, E> {
         Ok(text.into())
     }
@@ -75,7 +84,7 @@ mod tests {
         for text in [
             "null",
             "true",
-            r#"{"b":1.50,"a":[-0,1e400,12345678901234567890123,"x\n",{"b":null}],"c":{}}"#,
+            r#"{"b":1.50,"a":[7,-5,0,1.0,18446744073709551615,-0,1e+400,12345678901234567890123,"x\n",{"b":null}],"c":{}}"#,
         ] {
             assert_eq!(read(text).ok().as_deref(), Some(text));
             assert_eq!(

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::Hash;
 use super::canonical::escape;
 use super::lines::text_or_null;
+use super::unique::Unique;
 
 /// One entry: the nineteen members that are hashed, in the order in which they are. As JSON, every member must be there, and no
 /// other.
@@ -30,7 +31,7 @@ pub struct Entry<'a> {
     #[serde(borrow, deserialize_with = "text_or_null")]
     pub es_reason: Option<Cow<'a, str>>,
     /// Electronic signature: when; a UTC timestamp as in `occurred_at`.
-    #[serde(borrow, deserialize_with = "text_or_null")]
+    #[serde(borrow, deserialize_with = "instant_or_null")]
     pub es_timestamp: Option<Cow<'a, str>>,
     /// Electronic signature: who.
     #[serde(borrow, deserialize_with = "text_or_null")]
@@ -45,8 +46,8 @@ pub struct Entry<'a> {
     #[serde(borrow, deserialize_with = "text_or_null")]
     pub new_value: Option<Cow<'a, str>>,
     /// UTC: `YYYY-MM-DDTHH:MM:SS`, optionally a fraction, optionally `Z` or an offset, which is dropped unread; one space
-    /// may stand for the `T`. Text of another form is hashed as it stands.
-    #[serde(borrow)]
+    /// may stand for the `T`. Text of another form is hashed as it stands. In JSON there is nothing that the hash would drop.
+    #[serde(borrow, deserialize_with = "instant")]
     pub occurred_at: Cow<'a, str>,
     /// The value before.
     #[serde(borrow, deserialize_with = "text_or_null")]
@@ -80,9 +81,42 @@ pub struct Entry<'a> {
     pub user_name: Cow<'a, str>,
 }
 
-/// Nested JSON that may be null, but must be there.
+/// Nested JSON that may be null, but must be there. What readers would take differently is refused: one of two members of the same name
+/// is not hashed.
 fn json_or_null<'a, 'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, Json>>, D::Error> {
-    Option::deserialize(deserializer)
+    Ok(Option::<Unique>::deserialize(deserializer)?.map(|Unique(json)| Cow::Owned(json)))
+}
+
+/// The hash does not cover an offset, nor more than six digits of fraction: somebody could write any there.
+fn covered<E: serde::de::Error>(text: &str) -> Result<(), E> {
+    let rest = match timestamp(text) {
+        // Hashed as it stands.
+        Cow::Borrowed(_) => return Ok(()),
+        Cow::Owned(_) => text.get(19..).unwrap_or_default(),
+    };
+    let rest = match rest.strip_prefix('.') {
+        Some(fraction) => {
+            let after = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            Some(after).filter(|after| (1..=6).contains(&(fraction.len() - after.len())))
+        }
+        None => Some(rest),
+    };
+    match rest {
+        Some("" | "Z" | "+00:00") => Ok(()),
+        _ => Err(E::custom(
+            "an instant is in UTC, with at most six digits of fraction",
+        )),
+    }
+}
+
+fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    let text = Cow::deserialize(deserializer)?;
+    covered(&text).map(|()| text)
+}
+
+fn instant_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+    let text = text_or_null(deserializer)?;
+    text.as_deref().map_or(Ok(()), covered).map(|()| text)
 }
 
 impl Entry<'_> {

@@ -292,9 +292,15 @@ impl Verifier {
             return;
         }
         let size = self.summary.size;
-        if self.trusted.is_none() && size > 0 {
-            let what = "no checkpoint of this block is signed by a key that was given";
-            report(Finding::new(Kind::Checkpoint, Some(size), what));
+        if self.trusted.is_none() {
+            let (block, what) = match size {
+                0 => (None, "it speaks of no block, so nothing of it is signed"),
+                _ => (
+                    Some(size),
+                    "no checkpoint of this block is signed by a key that was given",
+                ),
+            };
+            report(Finding::new(Kind::Checkpoint, block, what));
         }
         for (checkpoint, _, compared) in &self.outside {
             if !compared {
