@@ -4,7 +4,7 @@
 mod tests {
     use pgrx::prelude::*;
 
-    use crate::tests::scene::{Outcome, Person, Scene, ask, ask_as, ask_through_gateway, run};
+    use crate::tests::scene::{Outcome, Person, Scene, ask, ask_as, ask_through_gateway, run, run_as};
 
     #[track_caller]
     fn verified() {
@@ -294,6 +294,44 @@ mod tests {
                 )
                 .refused("42501");
         }
+    }
+
+    #[pg_test]
+    fn a_subject_is_found_by_the_letters_of_its_name() {
+        let scene = Scene::new();
+        scene.collection(
+            r#"{"name": "notes", "create_rule": "", "options": {"subject": "created_by"}, "fields": [
+                {"name": "phone", "type": "text", "pii": true, "options": {"erasable": true}}]}"#,
+        );
+        let account = &scene.ada.account;
+        let phones = || ask("select count(*) from snackbase.col_notes where phone is not null");
+        // A login role of this name writes by SQL. (Of a superuser, whom no policy binds.)
+        run(r#"create role "Dr. Bob" superuser"#).answer();
+        run_as(
+            "Dr. Bob",
+            &format!("insert into snackbase.col_notes (account_id, phone) values ('{account}', '1')"),
+        )
+        .says("1");
+        scene.ada.created("notes", r#"{"phone": "2"}"#);
+        assert_eq!(erase(&scene.root, account, "dr. bob").json()["records"], 0);
+        let told = erase(&scene.root, account, "Dr. Bob").json();
+        assert_eq!(
+            (&told["subject"], &told["records"], &told["keys_destroyed"]),
+            (&"Dr. Bob".into(), &1.into(), &1.into())
+        );
+        phones().says("1");
+        let told = erase(
+            &scene.root,
+            account,
+            &format!(" {} ", scene.ada.id.to_uppercase()),
+        )
+        .json();
+        assert_eq!(
+            (&told["records"], &told["keys_destroyed"]),
+            (&1.into(), &1.into())
+        );
+        phones().says("0");
+        verified();
     }
 
     #[pg_test]

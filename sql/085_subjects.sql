@@ -119,8 +119,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    wanted constant text := lower(trim(subject));
-    wanted_id constant uuid := case when wanted ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then wanted::uuid end;
+    -- Users and records are uuids, whatever the letters; everybody else who writes is a name of just these letters, such as a login role's.
+    wanted_id constant uuid := case when trim(subject) ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then trim(subject)::uuid end;
+    wanted constant text := coalesce(wanted_id::text, subject);
     item record;
     affected bigint;
     cleared bigint := 0;
@@ -130,7 +131,7 @@ begin
     if not snackbase.is_superadmin() and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
         raise exception 'Superadmin access required' using errcode = '42501';
     end if;
-    if account_id is null or coalesce(wanted, '') = '' then
+    if account_id is null or coalesce(trim(subject), '') = '' then
         raise exception 'account_id and subject are needed' using errcode = '22023';
     end if;
     perform snackbase._subject_hold(account_id, wanted);
