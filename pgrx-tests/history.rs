@@ -255,6 +255,41 @@ mod tests {
     }
 
     #[pg_test]
+    fn records_of_a_table_that_was_taken_over_go_on() {
+        let scene = Scene::new();
+        let definition = r#"{"name": "stray", "create_rule": "", "update_rule": "", "fields": [
+            {"name": "title", "type": "text"}, {"name": "kept", "type": "text"}]}"#;
+        scene.collection(definition);
+        let id = scene.ada.created("stray", r#"{"title": "a", "kept": "k"}"#);
+        let born = now();
+        // the definition goes, the table stays
+        run("delete from snackbase.collections where name = 'stray'").answer();
+        let gone = now();
+        scene.collection(definition);
+        scene.ada.patch("stray", &id, r#"{"title": "b"}"#).answer();
+        let at = |at: &str| {
+            scene.root.ask(
+                "audit",
+                &format!("select snackbase.record_at('stray', '{id}', '{at}')"),
+            )
+        };
+        assert_eq!(at(&born).json()["title"], "a");
+        at(&gone).refused("P0002");
+        let record = at(&now()).json();
+        assert_eq!((&record["title"], &record["kept"]), (&json!("b"), &json!("k")));
+        assert_eq!(past(&scene.ada.account, &now())[0]["record"], record);
+        ask("select count(*) from snackbase.audit_verify()").says("0");
+        // and where the table went, a new one of its name begins anew
+        scene
+            .root
+            .ask("superadmin", "select snackbase.collection_drop('stray')")
+            .answer();
+        scene.collection(definition);
+        at(&now()).says("null");
+        assert_eq!(past(&scene.ada.account, &now()), [] as [Json; 0]);
+    }
+
+    #[pg_test]
     fn a_collection_has_the_name_it_was_given() {
         let scene = Scene::new();
         let fields = r#""create_rule": "", "fields": [{"name": "title", "type": "text"}]"#;

@@ -271,6 +271,8 @@ struct Replay {
     /// Table and id of the record, and what is known of it: `None` while it is deleted.
     current: Option<(String, String)>,
     image: Option<BTreeMap<String, Option<String>>>,
+    /// Its definition went, and the table with it; unless it was taken over, which the record's next change tells.
+    lost: bool,
     /// Events of its table that have happened to it.
     happened: usize,
 }
@@ -283,6 +285,7 @@ impl Replay {
             masks: Masks::for_caller()?,
             current: None,
             image: None,
+            lost: false,
             happened: 0,
         })
     }
@@ -298,6 +301,7 @@ impl Replay {
         // One statement may clear a reference of a row and delete it, and the update can come after the delete. It does not bring
         // the row back.
         let deleted = self.current.is_some() && self.image.is_none();
+        self.lost = false;
         match change.operation.as_str() {
             "DELETE" => self.image = None,
             "UPDATE" if deleted => {}
@@ -327,7 +331,7 @@ impl Replay {
             self.happened += 1;
             let Some(image) = &mut self.image else { continue };
             let Some(fields) = &event.fields else {
-                self.image = None;
+                self.lost = true;
                 continue;
             };
             let has = |fields: &[Field], name: &str| fields.iter().any(|field| field.name == name);
@@ -356,7 +360,8 @@ impl Replay {
         let at = self.at;
         self.happen(&table, |event| event.at <= at);
         self.happened = 0;
-        let Some(image) = self.image.take() else {
+        let lost = std::mem::take(&mut self.lost);
+        let Some(image) = self.image.take().filter(|_| !lost) else {
             return Ok(None);
         };
         let Some((collection, fields)) = self.definitions.collection(&table, at) else {
