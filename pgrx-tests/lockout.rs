@@ -4,7 +4,7 @@
 mod tests {
     use pgrx::prelude::*;
 
-    use crate::tests::scene::{Person, Scene, ask, ask_through_gateway, run};
+    use crate::tests::scene::{Person, Scene, ask, ask_through_gateway, checked, run};
 
     const GATEWAY: &str = r#"{"kind":"anonymous","ip_address":"192.0.2.1"}"#;
 
@@ -96,8 +96,10 @@ mod tests {
             GATEWAY,
             "auth",
             &format!(
-                "select snackbase.auth_login_finish('{}', '{}', gen_random_uuid(), gen_random_uuid(), 'h', now() + interval '7 days')::text <> ''",
-                scene.ada.id, scene.ada.account
+                "select snackbase.auth_login_finish('{}', '{}', '{}', null, gen_random_uuid(), gen_random_uuid(), 'h', now() + interval '7 days')::text <> ''",
+                scene.ada.id,
+                scene.ada.account,
+                checked(&scene.ada, "hash")
             ),
         )
         .says("true");

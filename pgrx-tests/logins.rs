@@ -5,7 +5,9 @@ mod tests {
     use pgrx::prelude::*;
     use serde_json::{Value as Json, json};
 
-    use crate::tests::scene::{Outcome, Person, Scene, ask, ask_before_login, ask_through_gateway, run};
+    use crate::tests::scene::{
+        Outcome, Person, Scene, ask, ask_before_login, ask_through_gateway, checked, run,
+    };
 
     const SESSION: &str = "aaaaaaaa-0000-0000-0000-000000000001";
 
@@ -14,8 +16,13 @@ mod tests {
     }
 
     fn login(person: &Person) -> Outcome {
+        let hash = checked(person, "hash");
+        login_with(person, &hash, "null")
+    }
+
+    fn login_with(person: &Person, checked: &str, renewed: &str) -> Outcome {
         ask_before_login(&format!(
-            "select snackbase.auth_login_finish('{}', '{}', '{SESSION}', '{}', 'h1', now() + interval '7 days')",
+            "select snackbase.auth_login_finish('{}', '{}', '{checked}', {renewed}, '{SESSION}', '{}', 'h1', now() + interval '7 days')",
             person.id,
             person.account,
             refresh_id(1)
@@ -102,13 +109,31 @@ mod tests {
             login(&scene.ada).refused("28P01").saying("Invalid credentials");
         }
         ask_before_login(&format!(
-            "select snackbase.auth_login_finish('{}', '{}', '{SESSION}', '{}', 'h1', now())",
+            "select snackbase.auth_login_finish('{}', '{}', '{}', null, '{SESSION}', '{}', 'h1', now())",
             scene.alf.id,
             scene.bob.account,
+            checked(&scene.alf, "hash"),
             refresh_id(1)
         ))
         .refused("28P01");
         ask("select count(*) from snackbase.sessions").says("0");
+    }
+
+    #[pg_test]
+    fn a_password_opens_a_session_as_long_as_its_hash_is_the_users() {
+        let scene = Scene::new();
+        let old = checked(&scene.ada, "old");
+        let new = checked(&scene.ada, "new");
+        login_with(&scene.ada, &old, "'renewed'")
+            .refused("28P01")
+            .saying("Invalid credentials");
+        ask("select password_hash || ' ' || (select count(*) from snackbase.sessions) from snackbase.users where email = 'ada@example.com'").says("new 0");
+        login_with(&scene.ada, &new, "'renewed'").answer();
+        ask("select password_hash from snackbase.users where email = 'ada@example.com'").says("renewed");
+        // Another provider by now.
+        let hash = checked(&scene.ada, "hash");
+        run("update snackbase.users set auth_provider = 'saml' where email = 'ada@example.com'").says("1");
+        login_with(&scene.ada, &hash, "null").refused("28P01");
     }
 
     #[pg_test]

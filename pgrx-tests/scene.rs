@@ -462,3 +462,13 @@ pub fn user(account: &str, email: &str, role: i32) -> Person {
         account: account.to_owned(),
     }
 }
+
+/// Gives a user this password hash; answers what says of it that a password was checked against it.
+pub fn checked(person: &Person, hash: &str) -> String {
+    run(&format!(
+        "update snackbase.users set password_hash = '{hash}' where id = '{}'",
+        person.id
+    ))
+    .says("1");
+    ask(&format!("select encode(sha256('{hash}'), 'hex')")).answer()
+}

@@ -4,7 +4,7 @@
 mod tests {
     use pgrx::prelude::*;
 
-    use crate::tests::scene::{Outcome, Person, Scene, ask, ask_through_gateway, run};
+    use crate::tests::scene::{Outcome, Person, Scene, ask, ask_through_gateway, checked, run};
 
     fn gateway(statement: &str) -> Outcome {
         ask_through_gateway(r#"{"kind":"anonymous"}"#, "auth", statement)
@@ -13,9 +13,10 @@ mod tests {
     /// Opens session number `n` with refresh token `n`.
     fn open(person: &Person, n: u32) {
         gateway(&format!(
-            "select snackbase.auth_login_finish('{}', '{}', '{}', '{}', 'h{n}', now() + interval '7 days')::text <> ''",
+            "select snackbase.auth_login_finish('{}', '{}', '{}', null, '{}', '{}', 'h{n}', now() + interval '7 days')::text <> ''",
             person.id,
             person.account,
+            checked(person, "hash"),
             id(n),
             id(n)
         ))

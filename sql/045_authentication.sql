@@ -110,10 +110,13 @@ begin
 end
 $$;
 
--- Opens a session for a user whose password the gateway has just checked. Activity is checked again here,
--- because the check before ran in another transaction.
+-- Opens a session for a user whose password the gateway has just checked. All of it is asked again here, because the check before ran
+-- in another transaction: `checked` is the SHA-256 of the hash that the password belongs to, in hexadecimal. Whoever has another
+-- hash by now has ended all sessions with it, and the old password opens none. `renewed`: the same password, hashed as it is done
+-- now; NULL when it is already.
 create function snackbase.auth_login_finish(
-    who uuid, in_account uuid, new_session uuid, refresh_id uuid, refresh_hash text, refresh_expires_at timestamptz) returns json
+    who uuid, in_account uuid, checked text, renewed text, new_session uuid, refresh_id uuid, refresh_hash text, refresh_expires_at timestamptz)
+returns json
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -123,8 +126,12 @@ declare
 begin
     perform snackbase._login_succeeded(in_account, who, snackbase.current_ip_address());
     update snackbase.users u
-       set last_login = clock_timestamp()
-     where u.id = who and u.account_id = in_account and u.is_active and u.email_verified
+       set last_login = clock_timestamp(),
+           -- (nobody changes the superadmins of a demonstration)
+           password_hash = case when in_account = '00000000-0000-0000-0000-000000000000' and current_setting('snackbase.is_demo')::boolean
+               then u.password_hash else coalesce(renewed, u.password_hash) end
+     where u.id = who and u.account_id = in_account and u.is_active and u.email_verified and u.auth_provider = 'password'
+       and snackbase._token_hash(u.password_hash) = checked
     returning * into person;
     if not found then
         raise exception 'Invalid credentials' using errcode = '28P01';

@@ -334,7 +334,7 @@ grant execute on function
 grant execute on function
     snackbase.enter(json, text),
     snackbase.auth_register(text, text, text, text), snackbase.auth_login_find(text, text, text, text),
-    snackbase.auth_login_finish(uuid, uuid, uuid, uuid, text, timestamptz), snackbase.auth_login_failed(uuid, uuid),
+    snackbase.auth_login_finish(uuid, uuid, text, text, uuid, uuid, text, timestamptz), snackbase.auth_login_failed(uuid, uuid),
     snackbase.signature_find(text, text), snackbase.signature_failed(text, uuid, text, text, text, text, text, text),
     snackbase.auth_refresh(uuid, text, uuid, text, timestamptz), snackbase.auth_logout(uuid, boolean),
     snackbase.auth_invitation_view(text), snackbase.auth_invitation_find(text),

@@ -1,7 +1,7 @@
 //! Forgotten passwords over HTTP. Source: identity contract §4.1 #9 to #11, §5.4.
 
 use serde_json::{Value, json};
-use snackbase_e2e::{PASSWORD, World};
+use snackbase_e2e::{Gateway, PASSWORD, World};
 
 const NEW: &str = "Another-Horse-8-Battery";
 
@@ -148,4 +148,72 @@ async fn a_reset_opens_the_lock_and_confirms_the_address() {
         login(&world, NEW).await.expect(200)["user"]["email_verified"],
         true
     );
+}
+
+#[tokio::test]
+async fn a_password_that_is_changed_while_it_is_checked_opens_no_session() {
+    let world = World::new().await;
+    let superuser = world.database.superuser().await;
+    let sql = "begin; select snackbase._password_set(account_id, id, left(password_hash, -6) || 'AAAAAA')
+                 from snackbase.users where email = 'bob@example.com'";
+    superuser.batch_execute(sql).await.expect("a superuser may");
+    // The look-up sees the old hash, and the opening of the session waits for the change.
+    let (answer, ()) = tokio::join!(login(&world, PASSWORD), async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        superuser
+            .batch_execute("commit")
+            .await
+            .expect("the change commits");
+    });
+    assert_eq!(answer.json["message"], "Invalid credentials", "{}", answer.text);
+    answer.expect(401);
+    let living = "select count(*) from snackbase.sessions s join snackbase.users u on u.id = s.user_id
+                   where u.email = 'bob@example.com' and s.revoked_at is null";
+    assert_eq!(superuser.value(living).await, "0");
+}
+
+#[tokio::test]
+async fn a_login_renews_a_hash_that_was_made_with_other_parameters() {
+    let world = World::new().await;
+    let superuser = world.database.superuser().await;
+    let parameters = async |email: &str| {
+        superuser
+            .value(&format!(
+                "select split_part(password_hash, '$', 4) from snackbase.users where email = '{email}'"
+            ))
+            .await
+    };
+    let settings = [("SNACKBASE_PASSWORD_HASH_MEMORY_KIB", "2048")];
+    let gateway = Gateway::start(&world.database, &settings).await;
+    let log_in = async |account: &str, email: &str, password: &str| {
+        let body = json!({"account": account, "email": email, "password": password});
+        gateway.api().post("/auth/login", body).await
+    };
+    assert_eq!(parameters("bob@example.com").await, "m=1024,t=3,p=4");
+    log_in("acme", "bob@example.com", NEW).await.expect(401);
+    assert_eq!(parameters("bob@example.com").await, "m=1024,t=3,p=4");
+    // Of two at a time one comes too late for the old hash, and is let in all the same.
+    let both = tokio::join!(
+        log_in("acme", "bob@example.com", PASSWORD),
+        log_in("acme", "bob@example.com", PASSWORD)
+    );
+    both.0.expect(200);
+    both.1.expect(200);
+    assert_eq!(parameters("bob@example.com").await, "m=2048,t=3,p=4");
+    log_in("acme", "bob@example.com", PASSWORD).await.expect(200);
+    // Sessions from before go on: the password is the same.
+    world.bob.get("/auth/me").await.expect(200);
+
+    // Superadmins of a demonstration log in, and nothing of them changes.
+    let database = &world.database.name;
+    superuser
+        .batch_execute(&format!("alter database {database} set snackbase.is_demo = on"))
+        .await
+        .expect("a superuser may");
+    let settings = [("SNACKBASE_PASSWORD_HASH_MEMORY_KIB", "2048")];
+    let demonstration = Gateway::start(&world.database, &settings).await;
+    let body = json!({"account": "system", "email": "root@example.com", "password": PASSWORD});
+    demonstration.api().post("/auth/login", body).await.expect(200);
+    assert_eq!(parameters("root@example.com").await, "m=1024,t=3,p=4");
+    assert_eq!(world.audit_findings().await, [""; 0]);
 }

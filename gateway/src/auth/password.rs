@@ -145,6 +145,25 @@ impl Hasher {
     }
 
     /// Waits until one more hash may be computed.
+    /// A new hash of a password that belongs to `hash`, when that was made with other parameters than ours; else `None`.
+    ///
+    /// # Errors
+    /// [`Error::Defect`] when hashing fails.
+    pub async fn renew_in(&self, slot: &Slot, password: String, hash: &str) -> Result<Option<String>, Error> {
+        if self.is_ours(hash) {
+            return Ok(None);
+        }
+        self.hash_in(slot, password).await.map(Some)
+    }
+
+    fn is_ours(&self, hash: &str) -> bool {
+        PasswordHash::new(hash).is_ok_and(|hash| {
+            hash.algorithm == Algorithm::Argon2id.ident()
+                && hash.version == Some(Version::V0x13.into())
+                && Params::try_from(&hash).is_ok_and(|params| params == *self.argon2.params())
+        })
+    }
+
     ///
     /// # Errors
     /// [`Error::Defect`] when the queue is closed, which does not happen.
@@ -235,6 +254,28 @@ mod tests {
     }
 
     #[tokio::test]
+    #[tokio::test]
+    async fn a_hash_with_other_parameters_is_made_again() {
+        let hasher = hasher();
+        let slot = hasher.slot().await.unwrap_or_else(|failure| panic!("{failure}"));
+        let renewed = async |hash: &str| hasher.renew_in(&slot, "Password1!".into(), hash).await;
+        let ours = hasher.hash("Password1!".into()).await.unwrap_or_default();
+        assert!(matches!(renewed(&ours).await, Ok(None)));
+        for other in [
+            ours.replace("m=32", "m=64"),
+            ours.replace("t=3", "t=2"),
+            ours.replace("argon2id", "argon2i"),
+            ours.replace("v=19", "v=16"),
+            ours[..ours.len() - 8].to_owned(),
+        ] {
+            let renewed = renewed(&other).await.ok().flatten().unwrap_or_default();
+            assert!(
+                renewed.starts_with("$argon2id$v=19$m=32,t=3,p=4$"),
+                "{other}: {renewed}"
+            );
+        }
+    }
+
     async fn an_unreadable_hash_is_our_defect_and_not_a_wrong_password() {
         let verified = hasher().verify("Password1!".into(), Some("plain".into())).await;
         assert!(matches!(verified, Err(Error::Defect(_))));

@@ -108,7 +108,7 @@ statements! {
     LoginFind = "select f.user_id, f.account_id, f.password_hash, f.auth_provider, f.is_active, f.email_verified, f.retry_after
         from snackbase.enter($1, 'auth') as entered(done)
         cross join lateral snackbase.auth_login_find(case when entered.done then $2 end, $3, $4, $5) as f";
-    LoginFinish = "select case when snackbase.enter($1, 'auth') then snackbase.auth_login_finish($2, $3, $4, $5, $6, $7) end";
+    LoginFinish = "select case when snackbase.enter($1, 'auth') then snackbase.auth_login_finish($2, $3, $4, $5, $6, $7, $8, $9) end";
     LoginFailed = "select case when snackbase.enter($1, 'auth') then snackbase.auth_login_failed($2, $3) end";
     Refresh = "select case when snackbase.enter($1, 'auth') then snackbase.auth_refresh($2, $3, $4, $5, $6) end";
     // Always one row.

@@ -3,7 +3,7 @@
 use axum::response::Response;
 
 use super::Opening;
-use crate::auth::Origin;
+use crate::auth::{Caller, Origin, jwt};
 use crate::db::{Argument, Statement};
 use crate::error::{Error, FieldFault};
 use crate::routes::input::Fields;
@@ -20,22 +20,44 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
     let meant = Meant::of(&state, &origin, account);
     meant.require()?;
     let nobody = origin.nobody();
+    for _ in 0..2 {
+        match attempt(&state, &nobody, &meant, email.trim(), &password).await {
+            // Somebody changed the password, or renewed its hash, while it was checked: what counts is what it is now.
+            Err(Error::Refused(refusal)) if refusal.sqlstate == "28P01" => {}
+            other => return other,
+        }
+    }
+    Err(Error::Unauthenticated(WRONG))
+}
+
+const WRONG: &str = "Invalid credentials";
+
+async fn attempt(
+    state: &State,
+    nobody: &Caller,
+    meant: &Meant,
+    email: &str,
+    password: &str,
+) -> Result<Response, Error> {
     // From the look-up, which asks how many wrong passwords came from here, to the note of another one: so that many at a
     // time overdraw the budget by no more than are checked at a time.
     let slot = state.passwords.slot().await?;
     let found = state
         .database
         .login(
-            &nobody,
+            nobody,
             meant.account.as_deref(),
             meant.host_label.as_deref(),
             meant.fallback.as_deref(),
-            email.trim(),
+            email,
         )
         .await?;
     let found = found.filter(|login| login.auth_provider == "password");
     let hash = found.as_ref().and_then(|login| login.password_hash.clone());
-    let correct = state.passwords.verify_in(&slot, password, hash).await?;
+    let correct = state
+        .passwords
+        .verify_in(&slot, password.to_owned(), hash.clone())
+        .await?;
     // The right password of an inactive user is as wrong as any other, in the counters and on the wire as well.
     let admitted = correct && found.as_ref().is_some_and(|login| login.is_active);
     if !admitted {
@@ -46,21 +68,28 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
         );
         state
             .database
-            .flag(&nobody, Statement::LoginFailed, &[&account, &user])
+            .flag(nobody, Statement::LoginFailed, &[&account, &user])
             .await?;
     }
-    drop(slot);
-    let Some(login) = found.filter(|_| admitted) else {
-        return Err(Error::Unauthenticated("Invalid credentials"));
+    let Some((login, hash)) = found.zip(hash).filter(|_| admitted) else {
+        return Err(Error::Unauthenticated(WRONG));
     };
     if !login.email_verified {
         return Err(Error::EmailNotVerified);
     }
+    let renewed = state
+        .passwords
+        .renew_in(&slot, password.to_owned(), &hash)
+        .await?;
+    drop(slot);
 
-    let opening = Opening::new(&state, login.user_id, login.account_id)?;
-    let arguments: [Argument<'_>; 6] = [
+    let opening = Opening::new(state, login.user_id, login.account_id)?;
+    let checked = jwt::fingerprint(&hash);
+    let arguments: [Argument<'_>; 8] = [
         &login.user_id,
         &login.account_id,
+        &checked,
+        &renewed,
         &opening.session_id,
         &opening.refresh.id,
         &opening.refresh.hash,
@@ -68,9 +97,9 @@ pub async fn login(state: State, origin: Origin, mut fields: Fields) -> Result<R
     ];
     let opened = state
         .database
-        .json(&nobody, Statement::LoginFinish, &arguments)
+        .json(nobody, Statement::LoginFinish, &arguments)
         .await?;
-    opening.answer(&state, &opened)
+    opening.answer(state, &opened)
 }
 
 /// Which account a request is about; the database chooses. Source: identity contract §2.5.
