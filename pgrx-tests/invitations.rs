@@ -88,7 +88,7 @@ mod tests {
             .saying("This invitation was accepted already");
         ask("select email_verified || ' ' || address_proven || ' ' || (password_hash = 'hash') || ' ' || (select count(*) from snackbase.sessions)
                from snackbase.users where email = 'Eve@example.com'")
-            .says("true true true 1");
+            .says("true false true 1");
         assert_eq!(statuses(&scene.alf, "{}"), "Eve@example.com accepted no token");
         scene
             .ada

@@ -23,8 +23,8 @@ create table snackbase.users (
     email_verified boolean not null default false,
     email_verified_at timestamptz,
     -- verified by its mailbox or on a superadmin's word, not on that of an administrator of the account, who could take anybody's
-    -- address for one of its users
-    address_proven boolean not null default false,
+    -- address for one of its users. (No default: trigger b_address_proven says it, of users who are inserted, too.)
+    address_proven boolean not null,
     last_login timestamptz,
     failed_login_attempts int not null default 0,
     locked_until timestamptz,
@@ -155,7 +155,8 @@ $$;
 create trigger a_guard before update or delete on snackbase.roles
     for each row execute function snackbase._seed_role_guard();
 
--- Whether the address is proven goes with whether it is verified, and depends on who says so.
+-- Whether the address is proven goes with whether it is verified, and depends on who says so. What is proven is a mailbox, and only
+-- ASCII letters have two forms in the name of one: lower() in the locale of the database also makes a K of a Kelvin sign.
 create function snackbase._address_prove() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -165,8 +166,9 @@ begin
         return new;
     elsif not new.email_verified then
         new.address_proven := false;
-    elsif tg_op = 'INSERT' or not old.email_verified or lower(new.email) <> lower(old.email) then
-        new.address_proven := not snackbase.is_authenticated() or snackbase.is_superadmin() or snackbase.current_auth_method() = 'system';
+    elsif tg_op = 'INSERT' or not old.email_verified or lower(new.email collate "C") <> lower(old.email collate "C") then
+        new.address_proven := (tg_op = 'UPDATE' or coalesce(new.address_proven, true))
+            and (not snackbase.is_authenticated() or snackbase.is_superadmin() or snackbase.current_auth_method() = 'system');
     end if;
     return new;
 end

@@ -34,7 +34,7 @@ begin
         return old;
     end if;
     -- What was confirmed was the address before; a statement that confirms the new one at the same time says when.
-    if lower(new.email) <> lower(old.email) and new.email_verified_at is not distinct from old.email_verified_at then
+    if lower(new.email collate "C") <> lower(old.email collate "C") and new.email_verified_at is not distinct from old.email_verified_at then
         new.email_verified := false;
         new.email_verified_at := null;
     end if;

@@ -233,7 +233,7 @@ return (
     select json_build_object('accounts', coalesce(json_agg(json_build_object('id', a.id, 'account_code', a.account_code, 'name', a.name,
                'slug', a.slug, 'role', r.name, 'is_current', u.account_id = me.account_id) order by a.name, a.account_code), '[]'))
       from snackbase.users me
-      join snackbase.users u on lower(u.email) = lower(me.email)
+      join snackbase.users u on lower(u.email) = lower(me.email) and lower(u.email collate "C") = lower(me.email collate "C")
       join snackbase.accounts a on a.id = u.account_id
       join snackbase.roles r on r.id = u.role_id
      where me.id = snackbase.current_user_uuid() and me.account_id = snackbase.current_account_id()

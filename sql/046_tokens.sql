@@ -5,8 +5,8 @@ create table snackbase.one_time_tokens (
     account_id uuid not null,
     user_id uuid not null,
     purpose text not null constraint one_time_tokens_purpose_check check (purpose in ('verification', 'reset')),
-    -- where it was sent, in lower case: using it proves that address and no other
-    email text not null constraint one_time_tokens_email_check check (email = lower(email)),
+    -- where it was sent, ASCII letters in lower case: using it proves that address and no other, also none that only looks like it
+    email text not null constraint one_time_tokens_email_check check (email = lower(email collate "C")),
     token_hash text not null constraint one_time_tokens_token_hash_key unique
         constraint one_time_tokens_token_hash_check check (token_hash ~ '^[0-9a-f]{64}$'),
     created_at timestamptz not null default clock_timestamp(),
@@ -57,7 +57,7 @@ begin
                            'email', address, 'expires_at', to_char(ends at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
         || case wanted_purpose when 'reset' then jsonb_build_object('ip_address', snackbase.current_ip_address()) else '{}' end);
     insert into snackbase.one_time_tokens as t (account_id, user_id, purpose, email, token_hash, expires_at)
-         values (in_account, who, wanted_purpose, lower(address), snackbase._token_hash(token), ends)
+         values (in_account, who, wanted_purpose, lower(address collate "C"), snackbase._token_hash(token), ends)
     on conflict (account_id, user_id, purpose, email)
       do update set token_hash = excluded.token_hash, created_at = clock_timestamp(), expires_at = excluded.expires_at;
 end
@@ -136,7 +136,7 @@ begin
     returning * into spent;
     update snackbase.users u
        set email_verified = true, email_verified_at = coalesce(u.email_verified_at, clock_timestamp()), address_proven = true
-     where u.id = spent.user_id and u.account_id = spent.account_id and lower(u.email) = spent.email
+     where u.id = spent.user_id and u.account_id = spent.account_id and lower(u.email collate "C") = spent.email
     returning * into person;
     if not found then
         raise exception 'The link is not valid or has expired' using errcode = '22023';
@@ -202,11 +202,11 @@ begin
          where u.id = snackbase.current_user_uuid() and u.account_id = snackbase.current_account_id()
            for update;
         target := coalesce(target, person.email);
-        wanted := case when lower(target) = lower(person.email) then not person.address_proven
+        wanted := case when lower(target collate "C") = lower(person.email collate "C") then not person.address_proven
             -- nobody writes to the whole world from here
             else 3 > (select count(*) from snackbase.one_time_tokens t
                        where t.account_id = person.account_id and t.user_id = person.id and t.purpose = 'verification'
-                         and t.email <> lower(person.email) and t.email <> lower(target)
+                         and t.email <> lower(person.email collate "C") and t.email <> lower(target collate "C")
                          and t.created_at > clock_timestamp() - interval '1 hour') end;
     else
         select * into person from snackbase.users u
@@ -254,7 +254,7 @@ begin
     select * into seen from snackbase.one_time_tokens t
      where t.token_hash = snackbase._token_hash(token) and t.purpose = 'reset' and t.expires_at > clock_timestamp();
     select * into person from snackbase.users u
-     where u.id = seen.user_id and u.account_id = seen.account_id and lower(u.email) = seen.email
+     where u.id = seen.user_id and u.account_id = seen.account_id and lower(u.email collate "C") = seen.email
        and u.is_active and u.auth_provider = 'password'
        and (u.account_id = '00000000-0000-0000-0000-000000000000' or snackbase._password_logins(u.account_id));
     ends := case when person.id is not null then seen.expires_at end;

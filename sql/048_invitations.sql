@@ -119,13 +119,16 @@ begin
     elsif not snackbase._mail_allowed(in_account, pending.email, 'invitation', 10) then
         raise exception 'Too many invitations were sent to this address; try again in an hour' using errcode = '22023';
     end if;
+    -- who sends it again is told the new token, and stands for it from now on
+    pending.invited_by := coalesce(snackbase.current_user_uuid(), pending.invited_by);
     pending.expires_at := clock_timestamp() + interval '48 hours';
     mail := snackbase._mail_enqueue(in_account, 'invitation', pending.email,
         jsonb_build_object('token', token, 'invitation_url', snackbase._app_url(in_account) || '/accept-invitation?token=' || token,
             'email', pending.email, 'account_name', (select a.name from snackbase.accounts a where a.id = in_account),
             'invited_by', snackbase._inviter_name(pending), 'expires_at', to_char(pending.expires_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')));
     update snackbase.invitations i
-       set token_hash = snackbase._token_hash(token), expires_at = pending.expires_at, mail_id = mail, email_sent_at = null
+       set token_hash = snackbase._token_hash(token), expires_at = pending.expires_at, invited_by = pending.invited_by,
+           mail_id = mail, email_sent_at = null
      where i.id = invitation and i.account_id = in_account;
     return token;
 end
@@ -281,6 +284,7 @@ declare
     spent snackbase.invitations;
     account snackbase.accounts;
     person snackbase.users;
+    proven boolean;
     stands boolean;
     violated text;
 begin
@@ -299,11 +303,14 @@ begin
     elsif spent.account_id <> '00000000-0000-0000-0000-000000000000' and not snackbase._password_logins(spent.account_id) then
         raise exception 'Registration with a password is switched off' using errcode = '42501';
     end if;
+    -- whoever invites is told the token, too: of an administrator's guest it does not prove the mailbox
+    proven := spent.invited_by is null or exists (
+        select from snackbase.users u where u.id = spent.invited_by and u.account_id = '00000000-0000-0000-0000-000000000000');
     select * into account from snackbase.accounts a where a.id = spent.account_id;
     begin
-        insert into snackbase.users (id, account_id, email, password_hash, role_id, email_verified, email_verified_at, last_login)
+        insert into snackbase.users (id, account_id, email, password_hash, role_id, email_verified, email_verified_at, address_proven, last_login)
              values (new_user, spent.account_id, spent.email, hash, case when stands then coalesce(spent.role_id, 2) else 2 end,
-                     true, clock_timestamp(), clock_timestamp())
+                     true, clock_timestamp(), proven, clock_timestamp())
           returning * into person;
     exception when unique_violation or check_violation then
         get stacked diagnostics violated = constraint_name;

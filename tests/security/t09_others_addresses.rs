@@ -92,3 +92,96 @@ async fn an_administrators_word_about_an_address_tells_nothing_of_other_accounts
         told.text
     );
 }
+
+/// In the locale of the database a Kelvin sign is a capital K. For whoever delivers mail it is another letter, in another mailbox.
+#[tokio::test]
+async fn a_mailbox_that_only_looks_like_it_proves_nothing() {
+    const ALIKE: &str = "\u{212a}irk@example.com";
+    let world = World::new().await;
+    let api = world.gateway.api();
+    let body = json!({"email": "kirk@example.com", "password": snackbase_e2e::PASSWORD, "role_id": 2});
+    let made = world.carol.post("/users", body.clone()).await.expect(201);
+    let path = format!("/users/{}", made["id"].as_str().expect("an id"));
+    let verify = format!("{path}/verify");
+    world.carol.post(&verify, json!({})).await.expect(200);
+    let login =
+        json!({"account": "globex", "email": "kirk@example.com", "password": snackbase_e2e::PASSWORD});
+    let session = api.post("/auth/login", login).await.expect(200);
+    let spy = api.with_token(session["token"].as_str().expect("a token"));
+    // The one whose address it is, in another account.
+    let other = world.alice.post("/users", body).await.expect(201);
+    let other = format!("/users/{}/verify", other["id"].as_str().expect("an id"));
+    world.root.post(&other, json!({})).await.expect(200);
+    let blind = async |what: &str| {
+        let told = spy.get("/auth/accounts").await;
+        assert!(told.text.contains("globex"), "{what}: {}", told.text);
+        assert!(!told.text.contains("acme"), "{what}: {}", told.text);
+    };
+
+    // A link that went to the mailbox alike.
+    spy.post("/auth/send-verification", json!({"email": ALIKE}))
+        .await
+        .expect(200);
+    let token = json!({"token": world.mailed_token(ALIKE).await});
+    api.post("/auth/verify-email", token.clone()).await.expect(400);
+    blind("by its link").await;
+    // A proven address that becomes the other one.
+    world
+        .carol
+        .patch(&path, json!({"email": ALIKE}))
+        .await
+        .expect(200);
+    api.post("/auth/verify-email", token).await.expect(200);
+    blind("by its owner").await;
+    let back = json!({"email": "kirk@example.com"});
+    let changed = world.carol.patch(&path, back).await.expect(200);
+    assert_eq!(changed["email_verified"], false);
+    world.carol.post(&verify, json!({})).await.expect(200);
+    blind("by a change").await;
+}
+
+#[tokio::test]
+async fn an_invitation_that_its_maker_accepts_tells_nothing_of_other_accounts() {
+    let world = World::new().await;
+    let api = world.gateway.api();
+    let accept = async |made: &serde_json::Value| {
+        let path = format!("/invitations/{}/accept", made["token"].as_str().expect("a token"));
+        let body = json!({"password": snackbase_e2e::PASSWORD});
+        let session = api.post(&path, body).await.expect(200);
+        api.with_token(session["token"].as_str().expect("a token"))
+    };
+    // Carol is told the token that is on its way to bob.
+    let body = json!({"email": "bob@example.com"});
+    let made = world.carol.post("/invitations", body).await.expect(201);
+    let spy = accept(&made).await;
+    let told = spy.get("/auth/accounts").await;
+    assert!(
+        told.text.contains("globex") && !told.text.contains("acme"),
+        "{}",
+        told.text
+    );
+    // Whoever reads bob's mail can prove it.
+    spy.post("/auth/send-verification", json!({})).await.expect(200);
+    let token = json!({"token": world.mailed_token("bob@example.com").await});
+    api.post("/auth/verify-email", token).await.expect(200);
+    let told = spy.get("/auth/accounts").await;
+    assert!(told.text.contains("acme"), "{}", told.text);
+
+    // Nor does one of a superadmin that somebody else has sent again.
+    let body = json!({"email": "root@example.com", "account_id": world.account_id("carol")});
+    let made = world.root.post("/invitations", body).await.expect(201);
+    let path = format!("/invitations/{}/resend", made["id"].as_str().expect("an id"));
+    let again = world.carol.post(&path, json!({})).await.expect(200);
+    let told = accept(&again).await.get("/auth/accounts").await;
+    assert!(
+        told.text.contains("globex") && !told.text.contains("system"),
+        "{}",
+        told.text
+    );
+
+    // A superadmin's word counts, as it does of users it creates.
+    let body = json!({"email": "alice@example.com", "account_id": world.account_id("carol")});
+    let made = world.root.post("/invitations", body).await.expect(201);
+    let told = accept(&made).await.get("/auth/accounts").await;
+    assert!(told.text.contains("acme"), "{}", told.text);
+}
