@@ -63,8 +63,20 @@ begin
 end
 $$;
 
--- Sends a user the link that confirms its address; the link before stops to work. Not throttled: an administrator asks for
--- it, or a registration. P0002: no such user.
+-- Refuses an administrator of an account, which anybody can be, more than ten mails of a type to one address in an hour.
+create function snackbase._mail_allowed_check(in_account uuid, address text, wanted_type text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not snackbase._mail_allowed(in_account, address, wanted_type, 10) then
+        raise exception 'Too many messages were sent to this address; try again in an hour' using errcode = '22023';
+    end if;
+end
+$$;
+
+-- Sends a user the link that confirms its address; the link before stops to work. An administrator asks for it, or a
+-- registration. P0002: no such user; 22023: too many.
 create function snackbase._verification_send(in_account uuid, who uuid) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -77,11 +89,12 @@ begin
     if not found then
         raise exception 'User not found' using errcode = 'P0002';
     end if;
+    perform snackbase._mail_allowed_check(in_account, address, 'email_verification');
     perform snackbase._token_send(in_account, who, 'verification', address);
 end
 $$;
 
--- As before, with a link to a new password. 22023: the user logs in by another provider.
+-- As before, with a link to a new password. 22023: too many, or the user logs in by another provider.
 create function snackbase._reset_send(in_account uuid, who uuid) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -96,6 +109,7 @@ begin
     elsif person.auth_provider <> 'password' then
         raise exception 'This user does not log in with a password' using errcode = '22023';
     end if;
+    perform snackbase._mail_allowed_check(in_account, person.email, 'password_reset');
     perform snackbase._token_send(in_account, who, 'reset', person.email);
 end
 $$;

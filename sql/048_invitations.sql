@@ -116,12 +116,11 @@ begin
        for update;
     if not found then
         raise exception 'Only pending invitations can be sent again' using errcode = '22023', detail = '{"error": "Not pending"}';
-    elsif not snackbase._mail_allowed(in_account, pending.email, 'invitation', 10) then
-        raise exception 'Too many invitations were sent to this address; try again in an hour' using errcode = '22023';
     end if;
+    perform snackbase._mail_allowed_check(in_account, pending.email, 'invitation');
+    pending.expires_at := clock_timestamp() + interval '48 hours';
     -- who sends it again is told the new token, and stands for it from now on
     pending.invited_by := coalesce(snackbase.current_user_uuid(), pending.invited_by);
-    pending.expires_at := clock_timestamp() + interval '48 hours';
     mail := snackbase._mail_enqueue(in_account, 'invitation', pending.email,
         jsonb_build_object('token', token, 'invitation_url', snackbase._app_url(in_account) || '/accept-invitation?token=' || token,
             'email', pending.email, 'account_name', (select a.name from snackbase.accounts a where a.id = in_account),
@@ -284,8 +283,8 @@ declare
     spent snackbase.invitations;
     account snackbase.accounts;
     person snackbase.users;
-    proven boolean;
     stands boolean;
+    proven boolean;
     violated text;
 begin
     -- one statement decides who of several uses it
@@ -303,10 +302,10 @@ begin
     elsif spent.account_id <> '00000000-0000-0000-0000-000000000000' and not snackbase._password_logins(spent.account_id) then
         raise exception 'Registration with a password is switched off' using errcode = '42501';
     end if;
+    select * into account from snackbase.accounts a where a.id = spent.account_id;
     -- whoever invites is told the token, too: of an administrator's guest it does not prove the mailbox
     proven := spent.invited_by is null or exists (
         select from snackbase.users u where u.id = spent.invited_by and u.account_id = '00000000-0000-0000-0000-000000000000');
-    select * into account from snackbase.accounts a where a.id = spent.account_id;
     begin
         insert into snackbase.users (id, account_id, email, password_hash, role_id, email_verified, email_verified_at, address_proven, last_login)
              values (new_user, spent.account_id, spent.email, hash, case when stands then coalesce(spent.role_id, 2) else 2 end,

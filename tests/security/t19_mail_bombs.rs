@@ -45,3 +45,27 @@ async fn an_address_gets_three_of_each_and_the_last_link_works() {
     api.post("/auth/forgot-password", carols).await.expect(200);
     assert_eq!(world.mailed_token("carol@example.com").await.len(), 43);
 }
+
+#[tokio::test]
+async fn administrators_send_ten_of_each_to_an_address() {
+    let world = World::new().await;
+    let superuser = world.database.superuser().await;
+    let body = json!({"email": "victim@example.org", "password": snackbase_e2e::PASSWORD, "role_id": 2});
+    let made = world.alice.post("/users", body).await.expect(201);
+    let path = format!("/users/{}", made["id"].as_str().expect("an id"));
+    for number in 0..12 {
+        let wanted = if number < 10 { 200 } else { 400 };
+        let resend = format!("{path}/resend-verification");
+        let refused = world.alice.post(&resend, json!({})).await;
+        assert_eq!(refused.status, wanted, "{number}: {}", refused.text);
+        let link = json!({"send_reset_link": true});
+        let refused = world.alice.put(&format!("{path}/password"), link).await;
+        assert_eq!(refused.status, wanted, "{number}: {}", refused.text);
+    }
+    let sent = "select string_agg(template_type || ' ' || n, ', ' order by template_type)
+                  from (select template_type, count(*) as n from snackbase.mail_outbox where recipient = 'victim@example.org' group by 1) x";
+    assert_eq!(
+        superuser.value(sent).await,
+        "email_verification 10, password_reset 10"
+    );
+}
