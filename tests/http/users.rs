@@ -276,7 +276,7 @@ async fn passwords_and_links_are_given_by_administrators() {
         (
             json!({"new_password": "short"}),
             400,
-            "new_password:password_too_short new_password:password_no_uppercase new_password:password_no_digit new_password:password_no_special",
+            "password:password_too_short password:password_no_uppercase password:password_no_digit password:password_no_special",
         ),
     ] {
         let answer = set(body.clone()).await;

@@ -34,7 +34,7 @@ async fn what_does_not_fit_is_refused_with_its_place_and_without_its_value() {
         row("a missing value", body(Value::Null, "resend", json!({"api_key": "k3y"})), 422, &["from_email"]),
         row("a value nobody knows", body(Value::Null, "resend", json!({"api_key": "k3y", "from_email": "a@b.c", "x": 1})), 422, &["'x'"]),
         row("a secret of an unknown provider", body(Value::Null, "pigeon", json!({"api_key": "k3y"})), 400, &["config_schema"]),
-        row("no values at all", json!({"category": "email_providers"}), 422, &["provider_name", "config"]),
+        row("no values at all", json!({"category": "email_providers", "config": null}), 400, &["provider_name", "config", "\"code\":\"missing\""]),
         row(
             "backups of an account",
             json!({"account_id": "acme", "category": "backup_settings", "provider_name": "backup", "display_name": "B", "config": {}}),

@@ -45,7 +45,8 @@ impl Hasher {
         })
     }
 
-    /// What the policy finds wrong with a new password, all of it. Empty: nothing.
+    /// What the policy finds wrong with a new password, all of it, and always about the field `password`, whatever the request calls
+    /// it (identity contract §5.1). Empty: nothing.
     #[must_use]
     pub fn faults(&self, password: &str) -> Vec<FieldFault> {
         let has = |test: fn(char) -> bool| password.chars().any(test);
@@ -144,7 +145,6 @@ impl Hasher {
         verified.map_err(|failure| Error::Defect(format!("cannot check a password: {failure}")))
     }
 
-    /// Waits until one more hash may be computed.
     /// A new hash of a password that belongs to `hash`, when that was made with other parameters than ours; else `None`.
     ///
     /// # Errors
@@ -164,6 +164,7 @@ impl Hasher {
         })
     }
 
+    /// Waits until one more hash may be computed.
     ///
     /// # Errors
     /// [`Error::Defect`] when the queue is closed, which does not happen.
@@ -254,7 +255,6 @@ mod tests {
     }
 
     #[tokio::test]
-    #[tokio::test]
     async fn a_hash_with_other_parameters_is_made_again() {
         let hasher = hasher();
         let slot = hasher.slot().await.unwrap_or_else(|failure| panic!("{failure}"));
@@ -276,6 +276,7 @@ mod tests {
         }
     }
 
+    #[tokio::test]
     async fn an_unreadable_hash_is_our_defect_and_not_a_wrong_password() {
         let verified = hasher().verify("Password1!".into(), Some("plain".into())).await;
         assert!(matches!(verified, Err(Error::Defect(_))));

@@ -12,7 +12,7 @@ use crate::auth::Caller;
 use crate::configuration::Provider;
 use crate::configuration::values::{self, Draft};
 use crate::db::{Argument, Json, JsonText, Statement};
-use crate::error::Error;
+use crate::error::{Error, FieldFault};
 use crate::mail;
 use crate::state::State;
 
@@ -79,10 +79,22 @@ pub async fn schema(state: State, caller: Caller, path: Id<(String, String)>) ->
         .await
 }
 
-/// `POST /admin/configuration`.
+/// `POST /admin/configuration`. A field that is missing is 400 here, one that does not fit is 422.
 pub async fn create(state: State, caller: Caller, body: Result<Fields, Error>) -> Result<Json, Error> {
     state.database.flag(&caller, Statement::Superadmin, &[]).await?;
     let mut fields = body?;
+    let missing: Vec<FieldFault> = ["category", "provider_name", "display_name", "config"]
+        .into_iter()
+        .filter(|field| !fields.has(field))
+        .map(|field| FieldFault {
+            field,
+            message: "Field required".to_owned(),
+            code: "missing",
+        })
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::Faults(missing));
+    }
     let category = fields.text("category", 1..=50);
     let provider = fields.text("provider_name", 1..=100);
     let display_name = fields.text("display_name", 1..=255);

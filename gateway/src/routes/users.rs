@@ -7,7 +7,7 @@ use super::for_people_managers;
 use super::input::{Fields, Id, Parameters, Path, both};
 use crate::auth::{Caller, password};
 use crate::db::{Json, JsonText, Statement};
-use crate::error::{Error, FieldFault};
+use crate::error::Error;
 use crate::state::State;
 
 const PROVIDERS: [&str; 4] = ["password", "oauth", "saml", "platform"];
@@ -70,7 +70,7 @@ pub async fn create(
     let mut body = fields.finish()?;
 
     let hash = match password {
-        Some(password) => hashed(&state, password, "password").await?,
+        Some(password) => hashed(&state, password).await?,
         None if provider.as_deref().unwrap_or("password") == "password" => {
             return Err(Error::BadRequest(
                 "Password is required for the provider 'password'",
@@ -93,14 +93,9 @@ pub async fn create(
     Ok((StatusCode::CREATED, user))
 }
 
-/// The hash of a password that somebody chose in `field`, if the policy allows it.
-async fn hashed(state: &State, password: String, field: &'static str) -> Result<String, Error> {
-    let faults: Vec<FieldFault> = state
-        .passwords
-        .faults(&password)
-        .into_iter()
-        .map(|fault| FieldFault { field, ..fault })
-        .collect();
+/// The hash of a password that somebody chose, if the policy allows it.
+async fn hashed(state: &State, password: String) -> Result<String, Error> {
+    let faults = state.passwords.faults(&password);
     if !faults.is_empty() {
         return Err(Error::NestedFaults(faults));
     }
@@ -194,7 +189,7 @@ pub async fn set_password(
         Some(password) => {
             // Somebody else's user is not found, whatever the password is.
             state.database.json(&caller, Statement::UserView, &[&id]).await?;
-            Some(hashed(&state, password, "new_password").await?)
+            Some(hashed(&state, password).await?)
         }
         None => None,
     };
