@@ -34,6 +34,19 @@ async fn what_does_not_fit_is_refused_with_its_place_and_without_its_value() {
         row("a missing value", body(Value::Null, "resend", json!({"api_key": "k3y"})), 422, &["from_email"]),
         row("a value nobody knows", body(Value::Null, "resend", json!({"api_key": "k3y", "from_email": "a@b.c", "x": 1})), 422, &["'x'"]),
         row("a secret of an unknown provider", body(Value::Null, "pigeon", json!({"api_key": "k3y"})), 400, &["config_schema"]),
+        row(
+            "a secret deeper in the values of an unknown provider",
+            body(Value::Null, "pigeon", json!({"loft": [{"api_key": "k3y"}]})),
+            400,
+            &["config_schema"],
+        ),
+        row(
+            "a secret that would not be kept as one",
+            json!({"category": "email_providers", "provider_name": "pigeon", "display_name": "P", "config": {"loft": {"word": "k3y"}},
+                "config_schema": {"properties": {"loft": {"properties": {"word": {"type": "string", "secret": true}}}}}}),
+            422,
+            &["config_schema", "in a property of the schema itself"],
+        ),
         row("no values at all", json!({"category": "email_providers", "config": null}), 400, &["provider_name", "config", "\"code\":\"missing\""]),
         row(
             "backups of an account",

@@ -67,10 +67,14 @@ pub fn check(draft: &Draft, row: Uuid, changes: Map<String, Value>, vault: &Vaul
                 secrets.insert(name.clone(), json!(sealed));
                 clear.insert(name, value);
             }
-        } else if draft.schema.is_none() && looks_like_a_credential(&name) {
-            let words = format!("{name} looks like a secret: give a config_schema that says secret: true");
-            return Err(Error::Words(words));
         } else {
+            if draft.schema.is_none()
+                && let Some(name) = credential(&name, &value)
+            {
+                let words =
+                    format!("{name} looks like a secret: give a config_schema that says secret: true");
+                return Err(Error::Words(words));
+            }
             config.insert(name, value);
         }
     }
@@ -132,6 +136,16 @@ fn locked(locked: Locked) -> Error {
     Error::Words(locked.to_string())
 }
 
+/// The name, or one inside of the value, that looks like that of a credential.
+fn credential<'a>(name: &'a str, value: &'a Value) -> Option<&'a str> {
+    match value {
+        _ if looks_like_a_credential(name) => Some(name),
+        Value::Object(map) => map.iter().find_map(|(name, value)| credential(name, value)),
+        Value::Array(list) => list.iter().find_map(|value| credential("", value)),
+        _ => None,
+    }
+}
+
 fn looks_like_a_credential(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     [
@@ -166,6 +180,10 @@ pub fn check_schema(schema: &Value) -> Result<(), Error> {
     if mentions_other_documents(schema) {
         return refused("References must begin with #");
     }
+    // Anywhere else it would not be looked for, and the value be stored as it is.
+    if secret_out_of_place(schema) {
+        return refused("secret stands in a property of the schema itself, and is true or false");
+    }
     match schema.is_object() && validator(schema).is_some() {
         true => Ok(()),
         false => refused("Input should be a JSON Schema"),
@@ -183,6 +201,45 @@ fn mentions_other_documents(schema: &Value) -> bool {
         }),
         Value::Array(list) => list.iter().any(mentions_other_documents),
         _ => false,
+    }
+}
+
+/// Whether the mark `secret` stands elsewhere than in the properties of the schema itself, or is neither true nor false.
+fn secret_out_of_place(schema: &Value) -> bool {
+    let Value::Object(parts) = schema else {
+        return false;
+    };
+    parts.iter().any(|(key, part)| match (key.as_str(), part) {
+        ("properties", Value::Object(properties)) => properties.values().any(|property| {
+            let mark = property.get("secret");
+            mark.is_some_and(|mark| !mark.is_boolean()) || marks_a_secret(property, true)
+        }),
+        _ => marks_a_secret_at(key, part),
+    })
+}
+
+/// Whether a schema, or one inside of it, has the mark; the schema itself may have it where `here` says so.
+fn marks_a_secret(schema: &Value, here: bool) -> bool {
+    match schema {
+        Value::Object(parts) => parts
+            .iter()
+            .any(|(key, part)| !(here && key == "secret") && marks_a_secret_at(key, part)),
+        Value::Array(list) => list.iter().any(|part| marks_a_secret(part, false)),
+        _ => false,
+    }
+}
+
+fn marks_a_secret_at(key: &str, part: &Value) -> bool {
+    match (key, part) {
+        ("secret", mark) => *mark != Value::Bool(false),
+        // Values, not schemas.
+        ("const" | "default" | "enum" | "examples", _) => false,
+        // Names that lead to schemas.
+        (
+            "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas",
+            Value::Object(named),
+        ) => named.values().any(|schema| marks_a_secret(schema, false)),
+        (_, part) => marks_a_secret(part, false),
     }
 }
 
@@ -367,8 +424,40 @@ mod tests {
         let vault = vault();
         assert!(check(&unknown, Uuid::nil(), map(json!({"colour": "red"})), &vault).is_ok());
         for name in ["password", "API_KEY", "oauth_token", "clientSecret"] {
-            let refused = check(&unknown, Uuid::nil(), map(json!({name: "hunter2"})), &vault);
-            assert!(matches!(refused, Err(Error::Words(_))), "{name}");
+            for values in [
+                json!({name: "hunter2"}),
+                json!({"inside": {name: "hunter2"}}),
+                json!({"inside": [1, {"deeper": {name: "hunter2"}}]}),
+            ] {
+                let refused = check(&unknown, Uuid::nil(), map(values.clone()), &vault);
+                assert!(matches!(refused, Err(Error::Words(_))), "{values}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_is_marked_where_it_is_looked_for_or_the_schema_is_refused() {
+        let secret = json!({"type": "string", "secret": true});
+        for schema in [
+            json!({"properties": {"a": secret}}),
+            json!({"properties": {"a": {"secret": false, "properties": {"b": {"secret": false}}}}}),
+            json!({"properties": {"secret": {"type": "string"}, "a": {"default": {"secret": 1}, "enum": [{"secret": 1}]}}}),
+            json!({"properties": {"a": {"$ref": "#/$defs/a", "secret": true}}, "$defs": {"a": {"type": "string"}}}),
+        ] {
+            assert!(check_schema(&schema).is_ok(), "{schema}");
+        }
+        for schema in [
+            json!({"secret": true}),
+            json!({"properties": {"a": {"type": "string", "secret": "true"}}}),
+            json!({"properties": {"a": {"properties": {"b": secret}}}}),
+            json!({"properties": {"a": {"items": secret}}}),
+            json!({"properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": secret}}),
+            json!({"patternProperties": {"^a": secret}}),
+            json!({"additionalProperties": secret}),
+            json!({"anyOf": [{"properties": {"a": secret}}]}),
+            json!({"properties": {"secret": secret, "a": {"dependentSchemas": {"b": {"properties": {"c": secret}}}}}}),
+        ] {
+            assert!(check_schema(&schema).is_err(), "{schema}");
         }
     }
 
