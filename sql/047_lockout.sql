@@ -89,19 +89,20 @@ begin
 end
 $$;
 
--- A password was right: the user's row of failures ends, and so does the budget's use by this client.
+-- A password was right: the user's row of failures ends, and so does the budget's use by this client. The user first, as whoever
+-- sets a password does: two that lock in different orders would wait for each other.
 create function snackbase._login_succeeded(account_id uuid, user_id uuid, ip text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 begin
-    delete from snackbase.login_failures f
-     where f.user_id = _login_succeeded.user_id or f.network = snackbase._login_network(ip);
     update snackbase.users u
        set failed_login_attempts = 0, locked_until = null
      where u.id = _login_succeeded.user_id and u.account_id = _login_succeeded.account_id
        and (u.failed_login_attempts > 0 or u.locked_until is not null);
+    delete from snackbase.login_failures f
+     where f.user_id = _login_succeeded.user_id or f.network = snackbase._login_network(ip);
 end
 $$;
 

@@ -44,3 +44,30 @@ async fn a_locked_user_is_told_what_a_wrong_password_is_told() {
         .expect("time passes");
     login("alice@example.com", PASSWORD).await.expect(200);
 }
+
+/// Whoever sets a password locks the user and then the failures; a login in the other order would end in a deadlock.
+#[tokio::test]
+async fn a_login_and_a_change_of_its_user_wait_in_one_order() {
+    let world = World::new().await;
+    let log_in = async |password: &str| {
+        let body = json!({"account": "acme", "email": "bob@example.com", "password": password});
+        world.gateway.api().post("/auth/login", body).await
+    };
+    log_in("Wrong-Horse-7-Battery").await.expect(401);
+    let superuser = world.database.superuser().await;
+    superuser
+        .batch_execute(
+            "begin; update snackbase.users set profile_data = '{}' where email = 'bob@example.com'",
+        )
+        .await
+        .expect("a superuser may");
+    let (answer, ()) = tokio::join!(log_in(PASSWORD), async {
+        // The login waits for the user by now.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        superuser
+            .batch_execute("delete from snackbase.login_failures; commit")
+            .await
+            .expect("nobody is in the way");
+    });
+    answer.expect(200);
+}
