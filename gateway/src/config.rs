@@ -378,6 +378,12 @@ impl Config {
         let previous_secret_key = read.secret("SNACKBASE_SECRET_KEY_PREVIOUS", production);
         let encryption_key = read.secret("SNACKBASE_ENCRYPTION_KEY", production);
         let previous_encryption_key = read.secret("SNACKBASE_ENCRYPTION_KEY_PREVIOUS", production);
+        if encryption_key.is_none()
+            && previous_encryption_key.is_some()
+            && !read.is_set("SNACKBASE_ENCRYPTION_KEY")
+        {
+            read.mistake("SNACKBASE_ENCRYPTION_KEY_PREVIOUS needs SNACKBASE_ENCRYPTION_KEY: the key before the last change encrypts nothing.");
+        }
         if production && secret_key.is_none() && !read.is_set("SNACKBASE_SECRET_KEY") {
             read.mistake("SNACKBASE_SECRET_KEY is required in production.");
         }

@@ -174,6 +174,21 @@ fn who_administers_the_only_account_has_an_address() {
 }
 
 #[test]
+fn the_encryption_key_before_the_last_change_does_not_take_its_place() {
+    let old = (
+        "SNACKBASE_ENCRYPTION_KEY_PREVIOUS",
+        "an old key of at least 32 characters",
+    );
+    let new = ("SNACKBASE_ENCRYPTION_KEY", "a new key of at least 32 characters!");
+    assert!(mistakes(&[old, new]).is_empty());
+    let found = mistakes(&[old]);
+    assert!(
+        matches!(found.as_slice(), [one] if one.starts_with("SNACKBASE_ENCRYPTION_KEY_PREVIOUS needs")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn misspelled_settings_are_noticed() {
     let names = ["SNACKBASE_PROT", "SNACKBASE_PORT", "PGHOST"].map(str::to_owned);
     assert_eq!(unknown(names.into_iter()), ["SNACKBASE_PROT"]);
