@@ -37,7 +37,9 @@ pg_choose() {
     if [ -n "${PG_CONFIG:-}" ]; then
         [ -x "$PG_CONFIG" ] || die "PG_CONFIG=$PG_CONFIG is not a program"
         PG="$(pg_major "$PG_CONFIG")"
-    else
+    fi
+    case "${PG:-15}" in 15 | 16 | 17 | 18) ;; *) die "PostgreSQL $PG is not supported; choose 15, 16, 17 or 18" ;; esac
+    if [ -z "${PG_CONFIG:-}" ]; then
         for version in ${PG:-15 16 17 18}; do
             PG_CONFIG="$(pg_config_of "$version")"
             if [ -n "$PG_CONFIG" ]; then PG="$version"; break; fi
