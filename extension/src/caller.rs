@@ -142,16 +142,10 @@ fn named(name: &str) -> Result<Role, Error> {
     let id = spi::select_as_owner(
         "select r.id from snackbase.roles r where r.name operator(pg_catalog.=) $1",
         &[name.into()],
-        |rows| {
-            rows.into_iter()
-                .next()
-                .map(|row| row.get::<i32>(1))
-                .transpose()
-                .map_err(Error::from)
-        },
+        spi::first_value::<i32>,
     )?;
     Ok(Role {
-        id: id.flatten(),
+        id,
         name: name.to_owned(),
     })
 }

@@ -457,15 +457,9 @@ fn remove(id: i64) -> Result<(), Error> {
     let name = spi::update(
         "delete from snackbase.permissions where id = $1 returning collection",
         &[id.into()],
-        |rows| {
-            rows.into_iter()
-                .next()
-                .map(|row| row.get::<String>(1))
-                .transpose()
-                .map_err(Error::from)
-        },
+        spi::first_value::<String>,
     )?;
-    match name.flatten() {
+    match name {
         None => Err(Error::PermissionNotFound(id)),
         Some(name) => apply(&name),
     }
@@ -475,17 +469,9 @@ fn collection_named(wanted: &str) -> Result<String, Error> {
     let found = spi::select_latest(
         "select c.name from snackbase.collections c where c.name = $1",
         &[wanted.into()],
-        |rows| {
-            rows.into_iter()
-                .next()
-                .map(|row| row.get::<String>(1))
-                .transpose()
-                .map_err(Error::from)
-        },
+        spi::first_value::<String>,
     )?;
-    found
-        .flatten()
-        .ok_or_else(|| Error::CollectionNotFound(wanted.to_owned()))
+    found.ok_or_else(|| Error::CollectionNotFound(wanted.to_owned()))
 }
 
 /// Writes the policies of the collection of this name, or of all.

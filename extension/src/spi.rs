@@ -10,7 +10,7 @@ use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
-use pgrx::datum::{DatumWithOid, Uuid};
+use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum, Uuid};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::spi::{OwnedPreparedStatement, SpiHeapTupleData, SpiTupleTable};
@@ -26,6 +26,17 @@ pub type Rows<'a> = SpiTupleTable<'a>;
 
 /// One row of them.
 pub type Row<'a> = SpiHeapTupleData<'a>;
+
+/// The first column of the first row; `None` when there is no row, or NULL in it.
+///
+/// # Errors
+/// [`Error::Spi`] when the column has another type.
+pub fn first_value<T: FromDatum + IntoDatum>(rows: Rows<'_>) -> Result<Option<T>, Error> {
+    match rows.into_iter().next() {
+        Some(row) => Ok(row.get(1)?),
+        None => Ok(None),
+    }
+}
 
 /// How many plans a backend keeps. Statement texts do not depend on values, so this many distinct *shapes* of
 /// requests; beyond it all are dropped and the ones in use come back.

@@ -145,13 +145,7 @@ fn value_of(clause: &Clause, from: &str, arguments: Vec<Option<String>>) -> Resu
     conditions(clause, &mut all);
     let list: Vec<String> = all.iter().map(|sql| format!("({sql})")).collect();
     let statement = format!("select array[{}]::boolean[] {from}", list.join(", "));
-    let values = spi::select_once(&statement, arguments, |rows| {
-        rows.into_iter()
-            .next()
-            .map(|row| row.get::<Vec<Option<bool>>>(1))
-            .transpose()
-            .map_err(Error::from)
-    })?;
-    let values = values.flatten().unwrap_or_default();
+    let values = spi::select_once(&statement, arguments, spi::first_value::<Vec<Option<bool>>>)?;
+    let values = values.unwrap_or_default();
     Ok(valued(clause, &mut values.into_iter()))
 }

@@ -75,15 +75,7 @@ fn account_of(collection: &Collection, id: &str) -> Result<String, Error> {
         collection.relation,
         quote_literal(id)
     );
-    spi::select_once(&statement, Vec::new(), |rows| {
-        rows.into_iter()
-            .next()
-            .map(|row| row.get::<String>(1))
-            .transpose()
-            .map_err(Error::from)
-    })?
-    .flatten()
-    .ok_or(Error::RecordNotFound)
+    spi::select_once(&statement, Vec::new(), spi::first_value::<String>)?.ok_or(Error::RecordNotFound)
 }
 
 struct Subject<'a> {

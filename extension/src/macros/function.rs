@@ -173,14 +173,7 @@ fn arguments_of(body: &str) -> Result<Vec<Option<String>>, Error> {
 
 /// The first column of the first row of a query.
 fn once(statement: &str, arguments: Vec<Option<String>>) -> Result<Option<String>, Error> {
-    spi::select_once(statement, arguments, |rows| {
-        rows.into_iter()
-            .next()
-            .map(|row| row.get::<String>(1))
-            .transpose()
-            .map(Option::flatten)
-            .map_err(Error::from)
-    })
+    spi::select_once(statement, arguments, spi::first_value::<String>)
 }
 
 /// The one SELECT that a text is, without the semicolon that may end it.

@@ -82,7 +82,8 @@ fn change(
             "select updated_at from {} where id = $1 for no key update",
             collection.relation
         );
-        let updated_at = spi::update(&statement, &[id.into()], one_instant)?.ok_or(Error::RecordNotFound)?;
+        let updated_at =
+            spi::update(&statement, &[id.into()], spi::first_value)?.ok_or(Error::RecordNotFound)?;
         require_match(if_match, updated_at)?;
     }
     let columns = query::projection(collection, Operation::Update, access, None)?;
@@ -125,19 +126,10 @@ fn remove(collection: &Collection, id: &str, if_match: Option<&str>) -> Result<(
         "delete from {} where id = $1 returning updated_at",
         collection.relation
     );
-    let deleted = run_write(collection, &statement, &[id.into()], one_instant)?;
+    let deleted = run_write(collection, &statement, &[id.into()], spi::first_value)?;
     let updated_at = deleted.ok_or(Error::RecordNotFound)?;
     // A refusal takes the deletion back, with the transaction.
     if_match.map_or(Ok(()), |if_match| require_match(if_match, updated_at))
-}
-
-fn one_instant(rows: spi::Rows<'_>) -> Result<Option<TimestampWithTimeZone>, Error> {
-    rows.into_iter()
-        .next()
-        .map(|row| row.get(1))
-        .transpose()
-        .map(Option::flatten)
-        .map_err(Error::from)
 }
 
 /// `If-Match` names the `updated_at` of the record as the caller read it, in quotes or not (RFC 9110, §13.1.1); `*` is any.

@@ -88,15 +88,9 @@ fn fields(collection: &str) -> Result<Option<Vec<Field>>, Error> {
     let schema = spi::select_as_owner(
         "select c.schema::pg_catalog.text from snackbase.collections c where pg_catalog.lower(c.name) operator(pg_catalog.=) $1",
         &[collection.into()],
-        |rows| {
-            rows.into_iter()
-                .next()
-                .map(|row| row.get::<String>(1))
-                .transpose()
-                .map_err(Error::from)
-        },
+        spi::first_value::<String>,
     )?;
-    let Some(schema) = schema.flatten() else {
+    let Some(schema) = schema else {
         return Ok(None);
     };
     let schema = serde_json::from_str(&schema).ok();
