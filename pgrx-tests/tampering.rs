@@ -325,6 +325,52 @@ $$;
     }
 
     #[pg_test]
+    fn what_the_installation_wrote_is_missed_and_changes_of_it_are_seen() {
+        let (scene, _) = with_history();
+        let off = ["accounts", "roles", "email_templates", "configurations"]
+            .map(|table| format!("alter table snackbase.{table} disable trigger user"))
+            .join("; ");
+        let text = "00000000-0000-4000-8000-000000000001";
+        for (damage, expected) in [
+            (
+                format!("update snackbase.email_templates set html_body = 'evil' where id = '{text}'"),
+                format!("email_templates {text}"),
+            ),
+            (
+                format!("delete from snackbase.email_templates where id = '{text}'"),
+                format!("email_templates {text}"),
+            ),
+            (
+                "update snackbase.configurations set config = '{\"app_url\": \"http://evil\"}' where provider_name = 'system'".to_owned(),
+                "configurations 00000000-0000-4000-8000-000000000102".to_owned(),
+            ),
+            ("update snackbase.roles set name = 'king' where id = 1".to_owned(), "roles 1".to_owned()),
+            (
+                "update snackbase.accounts set slug = 'evil' where slug = 'system'".to_owned(),
+                "accounts 00000000-0000-0000-0000-000000000000".to_owned(),
+            ),
+        ] {
+            let found = ask(&format!("select tests.damage($s${off}; {damage}$s$, '')")).answer();
+            let (start, rest) = found.split_at(format!("live {expected}").len());
+            assert_eq!(start, format!("live {expected}"), "{damage}");
+            assert!(!rest.contains("live"), "{found}");
+        }
+        // with an entry it is a change like any other
+        run(&format!(
+            "update snackbase.email_templates set subject = 'Hello' where id = '{text}'"
+        ))
+        .says("1");
+        findings("");
+        let found = ask(&format!(
+            "select tests.damage($s${off}; update snackbase.email_templates set subject = 'evil' where id = '{text}'$s$, '')"
+        ));
+        found.says(&format!(
+            "live email_templates {text} subject = Hello subject = evil"
+        ));
+        drop(scene);
+    }
+
+    #[pg_test]
     fn verification_can_be_limited_to_an_account_and_a_number() {
         let (scene, _) = with_history();
         tamper("update snackbase.col_notes set stars = 99");

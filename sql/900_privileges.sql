@@ -559,6 +559,37 @@ $$;
 revoke all on function snackbase._guards() from public;
 grant execute on function snackbase._guards() to snackbase_owner;
 
+-- What the installation itself put into audited tables is older than the trail. So note what it was, for verification to miss what
+-- becomes of it without an entry (src/audit/verify/seeds.rs). Times differ from installation to installation.
+create function snackbase._seed_rows() returns table (relation text, record text, digest text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.relation, r.record, encode(sha256(convert_to((r.content - array['created_at', 'updated_at'])::text, 'UTF8')), 'hex')
+      from (select 'accounts' as relation, t.id::text as record, to_jsonb(t) as content from snackbase.accounts t
+             where t.id = '00000000-0000-0000-0000-000000000000'
+             union all
+            select 'roles', t.id::text, to_jsonb(t) from snackbase.roles t where t.id <= 2
+             union all
+            select 'email_templates', t.id::text, to_jsonb(t) from snackbase.email_templates t where t.id::text like '00000000-0000-4000-8000-%'
+             union all
+            select 'configurations', t.id::text, to_jsonb(t) from snackbase.configurations t where t.id::text like '00000000-0000-4000-8000-%') r
+$$;
+do $$
+begin
+    execute format('create function snackbase._seeds() returns table (relation text, record text, digest text)
+language sql immutable parallel safe
+begin atomic
+    select s.relation, s.record, s.digest
+      from (values
+        %s) as s(relation, record, digest);
+end', (select string_agg(format('(%L, %L, %L)', r.relation, r.record, r.digest), E',\n        ' order by r.relation, r.record)
+         from snackbase._seed_rows() r));
+end
+$$;
+revoke all on function snackbase._seed_rows(), snackbase._seeds() from public;
+grant execute on function snackbase._seed_rows(), snackbase._seeds() to snackbase_owner;
+
 -- And guard it (095_doors.sql).
 create event trigger snackbase_guard_ddl on ddl_command_end execute function snackbase._guard_ddl();
 create event trigger snackbase_guard_drop on sql_drop execute function snackbase._guard_ddl();

@@ -2,6 +2,7 @@
 //!
 //! - [`records`]: record chains, every change of every record
 //! - [`recorders`]: whether every table still has its recorder
+//! - [`seeds`]: rows that are older than the ledger
 //! - [`live`]: live rows against the last audited values
 //! - [`blocks`]: which changes a block counted, the chain of blocks
 //! - [`checkpoints`]: what was signed
@@ -19,6 +20,7 @@ mod imports;
 mod live;
 mod recorders;
 mod records;
+mod seeds;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -278,6 +280,9 @@ fn verify_records(
     // Once, however the accounts are divided.
     if wanted.to_id.is_none() && scope.bounds.0.is_none() {
         recorders::check(reader, &present, report)?;
+        if scope.account.is_none() {
+            seeds::check(reader, report)?;
+        }
     }
     let mut tables: BTreeMap<String, Option<Vec<String>>> = present
         .into_iter()
