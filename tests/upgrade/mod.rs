@@ -8,7 +8,7 @@ use std::{
 };
 
 use snackbase_e2e::{
-    Cluster,
+    Cluster, Session,
     drill::{self, Book, Fate},
     environment,
 };
@@ -54,6 +54,13 @@ fn logs(data: &Path) -> String {
     text
 }
 
+/// Makes a macro that says whether its argument is `yes`.
+async fn make_macro(session: &Session, name: &str) {
+    let definition = format!(r#"{{"name": "{name}", "sql_query": "select $1 = ''yes''"}}"#);
+    let make = format!("select snackbase.macro_create('{definition}')->>'name'");
+    assert_eq!(session.value(&make).await, name);
+}
+
 #[tokio::test]
 async fn pg_upgrade_keeps_the_ledger_and_adds_nothing() {
     let seed = drill::seed();
@@ -79,6 +86,7 @@ async fn pg_upgrade_keeps_the_ledger_and_adds_nothing() {
         book.count(Fate::Committed) > TRANSACTIONS / 2,
         "there is something to keep"
     );
+    make_macro(&session, "before").await;
     session
         .batch_execute(FORGET_VERSIONS)
         .await
@@ -146,4 +154,10 @@ async fn pg_upgrade_keeps_the_ledger_and_adds_nothing() {
     assert_eq!(book.check(&session, 0).await, [""; 0]);
     assert_eq!(drill::differences(&session, 0).await, [""; 0]);
     assert_eq!(drill::findings(&session, &kept).await, [""; 0], "intact");
+
+    // Rules call functions that the older server made, and those of the newer one.
+    make_macro(&session, "after").await;
+    let rule = r#"@before("yes") && @after("yes") && !@before("no")"#;
+    let ask = format!("select snackbase.rules_test('{rule}', '{{}}')->>'result'");
+    assert_eq!(session.value(&ask).await, "true");
 }
