@@ -38,7 +38,8 @@ create table witness.change (
     xid xid8 not null default pg_current_xact_id(), account_id uuid not null, table_name text not null, record_id text not null,
     operation text not null);
 create index on witness.change (xid);
-create function witness.note() returns trigger language plpgsql as $$
+-- (from PostgreSQL 18 on a trigger runs as who caused the change: for a cascade, the owner of the table)
+create function witness.note() returns trigger language plpgsql security definer as $$
 begin
     if tg_op <> 'UPDATE' or old::text is distinct from new::text then
         insert into witness.change (account_id, table_name, record_id, operation)
