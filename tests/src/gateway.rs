@@ -92,6 +92,8 @@ pub fn gateway_command(database: &Database, postgres_port: u16) -> Command {
         // All tests come from one address; those about limits say which.
         .env("SNACKBASE_RATE_LIMIT_ENABLED", "false")
         .env("SNACKBASE_LOGIN_RATE_LIMIT_PER_MINUTE", "0")
+        // Hundreds ask at once, of a machine that may be busy; those about the wait itself say how long.
+        .env("SNACKBASE_DB_WAIT_TIMEOUT_MS", "30000")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .kill_on_drop(true);
