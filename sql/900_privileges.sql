@@ -564,7 +564,7 @@ grant execute on function snackbase._guards() to snackbase_owner;
 create function snackbase._seed_rows() returns table (relation text, record text, digest text)
 language sql stable
 set search_path = pg_catalog, pg_temp
-as $$
+begin atomic
     select r.relation, r.record, encode(sha256(convert_to((r.content - array['created_at', 'updated_at'])::text, 'UTF8')), 'hex')
       from (select 'accounts' as relation, t.id::text as record, to_jsonb(t) as content from snackbase.accounts t
              where t.id = '00000000-0000-0000-0000-000000000000'
@@ -573,8 +573,8 @@ as $$
              union all
             select 'email_templates', t.id::text, to_jsonb(t) from snackbase.email_templates t where t.id::text like '00000000-0000-4000-8000-%'
              union all
-            select 'configurations', t.id::text, to_jsonb(t) from snackbase.configurations t where t.id::text like '00000000-0000-4000-8000-%') r
-$$;
+            select 'configurations', t.id::text, to_jsonb(t) from snackbase.configurations t where t.id::text like '00000000-0000-4000-8000-%') r;
+end;
 do $$
 begin
     execute format('create function snackbase._seeds() returns table (relation text, record text, digest text)
