@@ -8,7 +8,7 @@
 
 export PG PG_CONFIG PROFILE
 
-.PHONY: help setup run test build install check unit db e2e upgrade differential bench demo schema cluster psql stop clean doctor
+.PHONY: help setup run test build install check unit db e2e upgrade newest differential bench demo schema cluster psql stop clean doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -37,7 +37,7 @@ build: setup ## compile everything, without optimisation
 install: setup ## build for release and install into the Postgres of PG_CONFIG
 	@tools/install.sh
 
-test: ## every test: unit, db, e2e, upgrade
+test: ## every test: unit, db, e2e, upgrade, newest
 	@tools/setup.sh node smtp
 	@tools/test.sh
 
@@ -53,6 +53,9 @@ e2e: ## tests over sockets: gateway, SDK, psql, races, dump and restore
 
 upgrade: setup ## pg_upgrade to a newer Postgres, with a ledger in it
 	@tools/test.sh upgrade
+
+newest: setup ## tests inside the database, on the newest Postgres
+	@tools/test.sh newest
 
 differential: setup ## random rules and requests against a reference, for SECONDS; make test runs a fixed number
 	@tools/differential.sh $(SECONDS)

@@ -1,11 +1,23 @@
 #!/usr/bin/env bash
 # Run the in-database tests (pgrx-tests/) in a throw-away server.
-# Usage: tools/db.sh [NAME]   (only tests whose name contains NAME)
+# Usage: tools/db.sh [--newest] [NAME]   (on the newest version of Postgres, fetched when it is not here; only tests whose name contains NAME)
 # shellcheck source=shell.sh
 . "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 # shellcheck source=postgres.sh
 . "$ROOT/tools/postgres.sh"
 pg_choose
+if [ "${1:-}" = --newest ]; then
+    shift
+    newest="$(pg_newest)"
+    if [ -z "$newest" ]; then
+        say "PostgreSQL $PG is the newest version there is: nothing is tested once more."
+        exit 0
+    fi
+    PG_CONFIG="" PG="$newest"
+    export PG_CONFIG PG
+    "$ROOT/tools/setup.sh"
+    pg_choose
+fi
 
 cd "$ROOT/extension"
 # Compile with the developer's own pgrx configuration: what follows only redirects where tests run.

@@ -57,6 +57,11 @@ pg_next() {
     case "$PG" in 15) echo 16 ;; 16 | 17) echo 18 ;; esac
 }
 
+# The newest major version there is, unless it is the chosen one.
+pg_newest() {
+    [ "$PG" = 18 ] || echo 18
+}
+
 # The private copy of the chosen server under $1; prints its bin directory. Extension files inside $1 survive.
 server_link() {
     local base="$1" bin kind source copy

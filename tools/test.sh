@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # `make test`: every kind of test, then how many of each ran.
-# Usage: tools/test.sh [KIND…]   (unit db e2e upgrade; default all)
+# Usage: tools/test.sh [KIND…]   (unit db e2e upgrade newest; default all)
 # shellcheck source=shell.sh
 . "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 cd "$ROOT"
 
 kinds=("$@")
-[ $# -gt 0 ] || kinds=(unit db e2e upgrade)
+[ $# -gt 0 ] || kinds=(unit db e2e upgrade newest)
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
 report=()
@@ -27,6 +27,8 @@ for kind in "${kinds[@]}"; do
             command=(tools/with-cluster.sh cargo test --package snackbase-e2e -- --skip upgrade::)
             ;;
         upgrade) command=(tools/upgrade.sh) ;;
+        # What is inside Postgres once more, on the newest version of it.
+        newest) command=(tools/db.sh --newest) ;;
         *) die "unknown kind of test: $kind" ;;
     esac
     status=0
