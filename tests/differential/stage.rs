@@ -87,8 +87,8 @@ impl Stage {
         }
         for person in people() {
             script.push_str(&format!(
-                "insert into snackbase.users (id, account_id, email, password_hash, role_id, email_verified)
-                 select '{}', '{}', '{}@example.com', u.password_hash, 2, true from snackbase.users u where u.email = 'alice@example.com';",
+                "insert into snackbase.users (id, account_id, email, password_hash, role_id, email_verified, address_proven)
+                 select '{}', '{}', '{}@example.com', u.password_hash, 2, true, true from snackbase.users u where u.email = 'alice@example.com';",
                 person.id, ACCOUNTS[person.account].0, person.name
             ));
         }
