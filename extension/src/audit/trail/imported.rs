@@ -16,7 +16,7 @@ use crate::spi::{self, Row};
 const ENTRIES: &str =
     "(select e.*, e.extra_metadata ->> 'auth_method' as auth_method from snackbase.audit_import_entry e) c";
 
-/// What [`write`] reads, of [`ENTRIES`].
+/// What [`write()`] reads, of [`ENTRIES`].
 const COLUMNS: &str = "c.import_id, c.id, c.account_id::text, c.operation, c.table_name, c.record_id, c.column_name, c.old_value,
        c.new_value, c.user_id, c.user_email, c.user_name, c.es_username, c.es_reason, c.es_timestamp, c.ip_address, c.user_agent,
        c.request_id, c.occurred_at, c.checksum, c.previous_hash, c.extra_metadata::text";
