@@ -28,7 +28,8 @@ gateway_build "$profile"
 private_cluster_start "$profile"
 echo $$ >"$DATA_DIR/run.pid"
 
-generated=
+# (said after the password)
+remark=" (counts when the data is new: a superadmin who is there keeps the password)"
 email="${SNACKBASE_SUPERADMIN_EMAIL:-}"
 password="${SNACKBASE_SUPERADMIN_PASSWORD:-}"
 if [ -z "$email" ] || [ -z "$password" ]; then
@@ -37,7 +38,7 @@ if [ -z "$email" ] || [ -z "$password" ]; then
     fi
     # shellcheck source=/dev/null
     . "$DATA_DIR/superadmin"
-    generated=" (generated once, kept in $DATA_DIR/superadmin)"
+    remark=" (generated once, kept in $DATA_DIR/superadmin)"
 fi
 
 # The gateway needs nothing of the system: under root it runs as nobody, from a place nobody can read.
@@ -63,7 +64,7 @@ cat >&2 <<TEXT
 SnackBase serves $SNACKBASE_URL
 
   Superadmin  $email
-  Password    $password$generated
+  Password    $password$remark
   Account     system
 
 Try:
